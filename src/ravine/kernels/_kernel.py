@@ -1,0 +1,122 @@
+"""The CPU kernel: a rule's program compiled by Numba, run over tensors through their addresses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ravine.kernels._cache import module_from_source
+from ravine.kernels._lower import Program, lower
+from ravine.kernels._numba_source import numba_source
+from ravine.rules import Rule
+
+# Small enough that a chunk's arrays stay in the second-level cache, large enough that the call
+# costs nothing: 32 Ki elements.
+CHUNK = 32 * 1024
+
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+
+# Numba's portable thread pool aborts the process when two threads enter it at once.
+_POOL = Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A compiled rule for one dtype.
+
+    Args:
+        rule: The rule, modifiers included.
+        program: Its straight-line code.
+        dtype: Of weights, gradients and states.
+    """
+
+    rule: Rule
+    program: Program
+    dtype: torch.dtype
+    _step: Any = field(repr=False)
+
+    def __call__(self, tensors: NDArray[np.int64], rows: NDArray[np.float64], plan: "Plan") -> None:
+        """Run one step in place.
+
+        Args:
+            tensors: Addresses [tensors, 2 + states] of weights, gradients and states.
+            rows: Values [rows, 1 + hyper-parameters] of ``t`` and the hyper-parameters.
+            plan: Which parts of the tensors to update with which row.
+        """
+        with _POOL:
+            self._step(
+                tensors, plan.chunks, rows, plan.member, plan.constants, plan.partial, plan.sums
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The pieces that a kernel runs over, and its work space.
+
+    Args:
+        chunks: ``[chunks, 4]``: tensor, start in bytes, length in elements, row.
+        member: ``[rows]``: first row of the member that a row belongs to.
+    """
+
+    chunks: NDArray[np.int64]
+    member: NDArray[np.int64]
+    constants: NDArray[Any] = field(repr=False)
+    partial: NDArray[np.float64] = field(repr=False)
+    sums: NDArray[np.float64] = field(repr=False)
+
+
+@lru_cache(maxsize=256)
+def kernel(rule: Rule, dtype: torch.dtype) -> Kernel:
+    """Return the compiled kernel of a rule.
+
+    Raises:
+        KeyError: When the dtype is neither float32 nor float64.
+    """
+    import numba  # noqa: PLC0415  (costs 0.4 s, which a program that only builds a model saves)
+
+    import ravine  # noqa: PLC0415
+
+    program = lower(rule)
+    source = numba_source(program, repr(rule), DTYPES[dtype], ravine.__version__)
+    module = module_from_source(
+        f"{rule.name}_{rule.convention}", source, numba.__version__, np.__version__
+    )
+    return Kernel(rule, program, dtype, module.step)
+
+
+def plan(
+    kernel: Kernel, pieces: Sequence[tuple[int, int, int, int]], member: Sequence[int]
+) -> Plan:
+    """Cut pieces of tensors into chunks and make room for the kernel's work.
+
+    Args:
+        kernel: The kernel that will run.
+        pieces: ``(tensor, start, length, row)`` in elements.
+        member: First row of the member that each row belongs to; a member's rows follow each
+            other. Only sums over a member read it.
+    """
+    size = torch.empty((), dtype=kernel.dtype).element_size()
+    chunks = [
+        (tensor, (start + offset) * size, min(CHUNK, length - offset), row)
+        for tensor, start, length, row in pieces
+        for offset in range(0, length, CHUNK)
+    ]
+    sums = max(1, len(kernel.program.sums))
+    return Plan(
+        np.array(chunks, dtype=np.int64).reshape(-1, 4),
+        np.array(member, dtype=np.int64),
+        np.zeros((len(member), kernel.program.width), dtype=DTYPES[kernel.dtype]),
+        np.zeros((len(chunks), sums)),
+        np.zeros((len(member), sums)),
+    )
+
+
+def addresses(columns: Sequence[Sequence[Tensor]]) -> NDArray[np.int64]:
+    """Return the table of addresses [tensors, arrays] of equally long columns of tensors."""
+    return np.array([[t.data_ptr() for t in column] for column in columns], dtype=np.int64).T.copy()

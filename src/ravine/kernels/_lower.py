@@ -1,0 +1,267 @@
+"""Expression to straight-line program: what a kernel does per step, per row and per weight.
+
+A program has stages. A stage first computes *constants*, in double precision, once per row of
+hyper-parameters: every sub-expression without ``w``, ``g`` or state is hoisted there. Then it
+runs *lines* once per weight. All stages but the last end in sums, for reductions such as a norm;
+the last one ends in the new weights and states.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import sympy
+
+from ravine.rules import Rule, trace
+from ravine.rules._vocabulary import SumOver
+
+# A function from expression to the name that holds its value.
+_Namer = Callable[[sympy.Basic], str]
+
+_CALLS = {sympy.Abs: "abs", sympy.exp: "exp", sympy.sign: "sign"}
+_RELATIONS = {
+    sympy.StrictGreaterThan: ">",
+    sympy.GreaterThan: ">=",
+    sympy.StrictLessThan: "<",
+    sympy.LessThan: "<=",
+    sympy.Equality: "==",
+    sympy.Unequality: "!=",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Constants per row, lines per weight, and what the lines result in.
+
+    Args:
+        row_lines: Lines over the hyper-parameters and earlier sums, in double precision.
+        constants: Value of each constant ``c0, c1, ...`` after the row lines.
+        lines: Lines over the constants and arrays, in the dtype of the weights.
+        results: For the last stage the new value of each array it writes, otherwise of each sum.
+    """
+
+    row_lines: tuple[str, ...]
+    constants: tuple[str, ...]
+    lines: tuple[str, ...]
+    results: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A rule as straight-line code.
+
+    Args:
+        arrays: ``w``, ``g`` and the states.
+        numbers: ``t`` and the hyper-parameters: the columns of the table that a kernel reads.
+        sums: Name of each reduction to ``"tensor"`` or ``"member"``, in order.
+        stages: In order of execution.
+    """
+
+    arrays: tuple[str, ...]
+    numbers: tuple[str, ...]
+    sums: dict[str, str]
+    stages: tuple[Stage, ...]
+
+    @property
+    def width(self) -> int:
+        """Number of constants that the widest stage keeps per row."""
+        return max(1, *(len(stage.constants) for stage in self.stages))
+
+
+@lru_cache(maxsize=256)
+def lower(rule: Rule) -> Program:
+    """Return the program of a rule.
+
+    Raises:
+        SettingError: When the formula cannot be traced.
+    """
+    traced = trace(rule)
+    sums = _sums_by_depth(traced.results.values())
+    names = {node: f"sum{i}" for i, node in enumerate(node for level in sums for node in level)}
+    stages = [
+        _stage(traced.arrays, names, {names[node]: node.args[0] for node in level})
+        for level in sums
+    ]
+    stages.append(_stage(traced.arrays, names, traced.results))
+    over = {name: str(node.args[1]) for node, name in names.items()}
+    return Program(traced.arrays, traced.numbers, over, tuple(stages))
+
+
+def _sums_by_depth(results: Iterable[sympy.Expr]) -> list[list[SumOver]]:
+    """Group reductions so that each one only needs sums of earlier groups."""
+    levels: list[list[SumOver]] = []
+    for expression in results:
+        for node in sympy.postorder_traversal(expression):
+            if isinstance(node, SumOver) and not any(node in level for level in levels):
+                inner = [
+                    i for i, level in enumerate(levels) if any(node.args[0].has(s) for s in level)
+                ]
+                depth = 1 + max(inner, default=-1)
+                levels.extend([] for _ in range(depth + 1 - len(levels)))
+                levels[depth].append(node)
+    return levels
+
+
+def _stage(
+    arrays: tuple[str, ...], sums: Mapping[SumOver, str], wanted: Mapping[str, sympy.Expr]
+) -> Stage:
+    printer = _Printer(frozenset(arrays), sums, _uses(wanted.values()))
+    results = {name: printer.array(value) for name, value in wanted.items()}
+    return Stage(
+        tuple(printer.row_lines), tuple(printer.constants.values()), tuple(printer.lines), results
+    )
+
+
+def _uses(expressions: Iterable[sympy.Expr]) -> Counter[sympy.Basic]:
+    """Count in how many places each sub-expression stands."""
+    uses: Counter[sympy.Basic] = Counter()
+    seen: set[sympy.Basic] = set()
+    todo = list(expressions)
+    uses.update(todo)
+    while todo:
+        node = todo.pop()
+        if node not in seen:
+            seen.add(node)
+            uses.update(node.args)
+            todo.extend(node.args)
+    return uses
+
+
+@dataclass
+class _Printer:
+    """Prints expressions as lines ``x1 = ...``, each distinct sub-expression once.
+
+    Args:
+        arrays: Names with one entry per weight.
+        sums: Name of each reduction.
+        uses: In how many places each sub-expression stands.
+    """
+
+    arrays: frozenset[str]
+    sums: Mapping[SumOver, str]
+    uses: Counter[sympy.Basic]
+    lines: list[str] = field(default_factory=list)
+    row_lines: list[str] = field(default_factory=list)
+    constants: dict[str, str] = field(default_factory=dict)
+    _atoms: dict[tuple[sympy.Basic, bool], str] = field(default_factory=dict)
+    _constant_of: dict[sympy.Basic, str] = field(default_factory=dict)
+
+    def array(self, node: sympy.Basic) -> str:
+        """Return the name that holds an expression's value per weight."""
+        if not self._per_weight(node):
+            return self._constant(node)
+        return self._name(node, per_weight=True)
+
+    def _row(self, node: sympy.Basic) -> str:
+        if node.is_Number:
+            return repr(float(node))
+        return self._name(node, per_weight=False)
+
+    def _constant(self, node: sympy.Basic) -> str:
+        if node not in self._constant_of:
+            name = f"c{len(self.constants)}"
+            self._constant_of[node] = name
+            self.constants[name] = self._row(node)
+        return self._constant_of[node]
+
+    def _name(self, node: sympy.Basic, *, per_weight: bool) -> str:
+        if node.is_Symbol:
+            return str(node)
+        if isinstance(node, SumOver):
+            return self.sums[node]
+        key = (node, per_weight)
+        if key not in self._atoms:
+            text = self._operation(node, self.array if per_weight else self._row)
+            lines = self.lines if per_weight else self.row_lines
+            name = f"{'x' if per_weight else 'r'}{len(lines)}"
+            lines.append(f"{name} = {text}")
+            self._atoms[key] = name
+        return self._atoms[key]
+
+    def _operation(self, node: sympy.Basic, name: _Namer) -> str:
+        if node.is_Add:
+            return self._sum(node, name)
+        if node.is_Mul or (node.is_Pow and node.exp.is_Number and node.exp < 0):
+            return self._product(node, name)
+        if node.is_Pow:
+            return _power(name(node.base), node.exp, name)
+        if isinstance(node, sympy.Max | sympy.Min):
+            return _extreme(node, name)
+        if isinstance(node, sympy.Piecewise):
+            (a, condition), (b, _) = node.args
+            return f"{name(a)} if {self._condition(condition, name)} else {name(b)}"
+        return f"{_CALLS[type(node)]}({name(node.args[0])})"
+
+    def _condition(self, node: sympy.Basic, name: _Namer) -> str:
+        if node in (sympy.true, sympy.false):
+            return str(bool(node))
+        return f"{name(node.lhs)} {_RELATIONS[type(node)]} {name(node.rhs)}"
+
+    def _sum(self, node: sympy.Basic, name: _Namer) -> str:
+        row = [term for term in node.args if not self._per_weight(term)]
+        if name == self.array and len(row) > 1:
+            hoisted = sympy.Add(*row, evaluate=False)
+            terms = [t for t in node.args if self._per_weight(t)] + [hoisted]
+        else:
+            terms = list(node.args)
+        text = ""
+        for term in terms:
+            sign, rest = _split_sign(term)
+            text += f" {sign} {name(rest)}" if text else f"{'-' if sign == '-' else ''}{name(rest)}"
+        return text
+
+    def _product(self, node: sympy.Basic, name: _Namer) -> str:
+        over: list[str] = []
+        under: list[str] = []
+        row: list[sympy.Expr] = []
+        for factor, inverse in self._factors(node, top=True):
+            if name == self.array and not self._per_weight(factor):
+                row.append(sympy.Pow(factor, -1, evaluate=False) if inverse else factor)
+            else:
+                (under if inverse else over).append(name(factor))
+        if row:
+            over.insert(0, name(row[0] if len(row) == 1 else sympy.Mul(*row, evaluate=False)))
+        top = " * ".join(over) or name(sympy.Integer(1))
+        return f"{top} / ({' * '.join(under)})" if under else top
+
+    def _factors(
+        self, node: sympy.Basic, inverse: bool = False, top: bool = False
+    ) -> Iterator[tuple[sympy.Basic, bool]]:
+        """Yield factors of nested products; a product that is also needed by itself stays whole."""
+        if node.is_Mul and (top or self.uses[node] <= 1):
+            for factor in node.args:
+                yield from self._factors(factor, inverse)
+        elif node.is_Pow and node.exp.is_Number and node.exp < 0:
+            base = node.base if node.exp == -1 else sympy.Pow(node.base, -node.exp, evaluate=False)
+            yield from self._factors(base, not inverse)
+        else:
+            yield node, inverse
+
+    def _per_weight(self, node: sympy.Basic) -> bool:
+        if isinstance(node, SumOver):
+            return False
+        if node.is_Symbol:
+            return str(node) in self.arrays
+        return any(self._per_weight(a) for a in node.args)
+
+
+def _split_sign(term: sympy.Basic) -> tuple[str, sympy.Basic]:
+    if term.is_Mul and term.args[0] == -1 and len(term.args) == 2:
+        return "-", term.args[1]
+    return "+", term
+
+
+def _power(base: str, exponent: sympy.Basic, name: _Namer) -> str:
+    if exponent == sympy.Rational(1, 2):
+        return f"sqrt({base})"
+    if exponent.is_Integer and 1 <= exponent <= 4:
+        return " * ".join([base] * int(exponent))
+    return f"{base} ** {name(exponent)}"
+
+
+def _extreme(node: sympy.Basic, name: _Namer) -> str:
+    """Print a maximum or minimum that keeps NaN of either side."""
+    a, b = map(name, node.args)
+    sign = ">" if isinstance(node, sympy.Max) else "<"
+    return f"{a} if {a} {sign} {b} or {a} != {a} else {b}"

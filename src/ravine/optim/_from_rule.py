@@ -1,0 +1,45 @@
+"""Any rule as an optimizer class."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ravine.optim._optimizer import Group, RuleOptimizer
+from ravine.rules import Rule
+
+
+def from_rule(rule: Rule) -> Callable[..., RuleOptimizer]:
+    """Return a function that makes an optimizer of a rule.
+
+    Args:
+        rule: The rule, modifiers included.
+
+    Returns:
+        ``make(params, **hypers)``: hyper-parameters by the formula's names or their aliases;
+        those not given take the rule's defaults.
+
+    >>> import torch
+    >>> from ravine.rules import get_rule
+    >>> weight = torch.nn.Parameter(torch.zeros(3))
+    >>> optimizer = from_rule(get_rule("momentum", "lecture"))([weight], gamma=0.5)
+    >>> optimizer.param_groups[0]["gamma"]
+    0.5
+    """
+
+    def make(params: Any, **hypers: float) -> RuleOptimizer:
+        return RuleOptimizer(params, rule.check(hypers), _Always(rule), _by_formula_name)
+
+    return make
+
+
+class _Always:
+    """The same rule for every group; a class so that optimizers can be copied."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+
+    def __call__(self, group: Group) -> Rule:
+        return self.rule
+
+
+def _by_formula_name(group: Group, rule: Rule) -> Mapping[str, float]:
+    return {name: float(group[name]) for name in rule.hypers}

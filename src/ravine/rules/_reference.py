@@ -1,0 +1,82 @@
+"""The reference step: the formula called with torch tensors, one operation after another.
+
+It runs on every device and dtype that torch has, and every kernel is tested against it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ravine.rules._rule import Rule
+from ravine.rules._vocabulary import Leaves
+
+Numbers = Mapping[str, float] | Sequence[Mapping[str, float]]
+
+
+def initial_state(rule: Rule, weight: Tensor, hypers: Mapping[str, float]) -> dict[str, Tensor]:
+    """Return the state of a weight tensor before the first step.
+
+    Args:
+        rule: The rule.
+        weight: Weight tensor, any shape.
+        hypers: Hyper-parameters; a state named in ``rule.init`` starts at one of them.
+    """
+    starts = {
+        name: float(hypers[rule.init[name]]) if name in rule.init else 0.0 for name in rule.state
+    }
+    return {
+        name: torch.full_like(weight, start, memory_format=torch.preserve_format)
+        for name, start in starts.items()
+    }
+
+
+@torch.no_grad()
+def reference_step(
+    rule: Rule,
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    states: Sequence[Mapping[str, Tensor]],
+    t: float | Sequence[float],
+    hypers: Numbers,
+) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Return weights and states after one step of all tensors of one model.
+
+    Args:
+        rule: The rule, modifiers included.
+        weights: Weight tensors.
+        gradients: Gradient per weight tensor, of its shape.
+        states: State per weight tensor, by name.
+        t: Number of this step, from 1; one for all tensors, or one each.
+        hypers: Hyper-parameters by formula name; one mapping for all tensors, or one each.
+    """
+    arrays = [Leaves(tuple(s[name] for s in states)) for name in rule.state]
+    numbers = _per_leaf(hypers, t, len(weights))
+    new = rule.function(Leaves(tuple(weights)), Leaves(tuple(gradients)), *arrays, **numbers)
+    new_states = [
+        {name: value.values[i] for name, value in zip(rule.state, new[1:], strict=True)}
+        for i in range(len(weights))
+    ]
+    return list(new[0].values), new_states
+
+
+@torch.no_grad()
+def reference_readout(
+    rule: Rule, weight: Tensor, state: Mapping[str, Tensor], t: float, hypers: Mapping[str, float]
+) -> Tensor:
+    """Return the weights to evaluate: the rule's readout, or the stored weights themselves."""
+    if rule.readout is None:
+        return weight
+    return rule.readout(weight, *(state[name] for name in rule.state), t=t, **hypers)
+
+
+def _per_leaf(hypers: Numbers, t: float | Sequence[float], count: int) -> dict[str, Any]:
+    if isinstance(hypers, Mapping) and not isinstance(t, Sequence):
+        return {"t": t, **hypers}
+    rows = [hypers] * count if isinstance(hypers, Mapping) else list(hypers)
+    steps = t if isinstance(t, Sequence) else [t] * count
+    return {
+        "t": Leaves(tuple(steps)),
+        **{name: Leaves(tuple(row[name] for row in rows)) for name in rows[0]},
+    }

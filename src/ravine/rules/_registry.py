@@ -1,0 +1,86 @@
+"""The list of rules: names and conventions to rules."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+from ravine.core.errors import SettingError, unknown
+from ravine.rules import (
+    adadelta,
+    adagrad,
+    adam,
+    adamw,
+    amsgrad,
+    momentum,
+    nesterov,
+    rmsprop,
+    sgd,
+)
+from ravine.rules._rule import Rule
+
+# In the order in which a course meets them; lists, tables and the default study keep it.
+_MODULES = (sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw, amsgrad)
+_RULES = {(r.name, r.convention): r for module in _MODULES for r in module.RULES}
+DEFAULT_CONVENTION = "torch"
+
+
+def rule_names() -> list[str]:
+    """Return the names of the built-in rules.
+
+    >>> rule_names()[:3]
+    ['sgd', 'momentum', 'nesterov']
+    """
+    return list(dict.fromkeys(name for name, _ in _RULES))
+
+
+def all_rules() -> list[Rule]:
+    """Return every built-in rule in every convention."""
+    return list(_RULES.values())
+
+
+def get_rule(name: str, convention: str | None = None) -> Rule:
+    """Return a built-in rule.
+
+    Args:
+        name: One of `rule_names`.
+        convention: ``"torch"`` (default) or another in which the rule is written.
+
+    Raises:
+        SettingError: When the name or the convention is unknown.
+
+    >>> get_rule("momentum", "lecture").hypers["gamma"]
+    0.9
+    """
+    if name not in rule_names():
+        raise unknown("optimizer", name, rule_names())
+    found = _RULES.get((name, convention or DEFAULT_CONVENTION))
+    if found is None:
+        raise unknown(f"convention of {name}", str(convention), [c for n, c in _RULES if n == name])
+    return found
+
+
+def load_rules(path: str | Path) -> list[Rule]:
+    """Return the rules that a Python file defines, in order.
+
+    Raises:
+        SettingError: When the file is missing, fails to run, holds no rule, or a name is taken.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SettingError(f"rules file {path} does not exist; give a Python file with @rule in it")
+    spec = spec_from_file_location(f"ravine_rules_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SettingError(f"rules file {path} must be a Python file ending in .py")
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SettingError(f"rules file {path} fails: {type(error).__name__}: {error}") from error
+    built_in = set(map(id, _RULES.values()))
+    found = {id(r): r for r in vars(module).values() if isinstance(r, Rule)}
+    rules = [r for key, r in found.items() if key not in built_in]
+    if not rules:
+        raise SettingError(f"rules file {path} defines no rule; decorate a formula with @rule")
+    taken = [r.name for r in rules if r.name in rule_names()]
+    if taken:
+        raise SettingError(f"rules file {path}: the name {taken[0]!r} is taken; choose another")
+    return rules
