@@ -30,3 +30,12 @@ def unknown(kind: str, given: str, known: Iterable[str]) -> SettingError:
     near = get_close_matches(given, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(repr(name) for name in near)}? " if near else ""
     return SettingError(f"unknown {kind} {given!r}; {hint}Known: {', '.join(known)}")
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return an exception's kind and the first line of what it says.
+
+    >>> first_line(ValueError("too large\nmore"))
+    'ValueError: too large'
+    """
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"

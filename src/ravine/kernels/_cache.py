@@ -7,29 +7,48 @@ files. The file name holds a hash of all that the code depends on; a file is nev
 import os
 import sys
 import tempfile
+from functools import lru_cache
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
+
+# Two threads that want the same module at once must get one and the same.
+_IMPORT = Lock()
 
 
 def cache_folder() -> Path:
     """Return the folder for generated code, made if need be.
 
-    ``RAVINE_CACHE_DIR``, else the user's cache folder; where neither can be written, a folder of
+    ``RAVINE_CACHE_DIR``, else the user's cache folder; where it cannot be written, a folder of
     this user's in the system's temporary folder.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    chosen = Path(os.environ.get("RAVINE_CACHE_DIR") or Path(base) / "ravine")
     try:
+        given = os.environ.get("RAVINE_CACHE_DIR")
+        chosen = Path(given) if given else _user_cache() / "ravine"
         chosen.mkdir(parents=True, exist_ok=True)
         if os.access(chosen, os.W_OK):
             return chosen
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
         pass
-    fallback = Path(tempfile.gettempdir()) / f"ravine-cache-{os.getuid()}"
-    fallback.mkdir(mode=0o700, exist_ok=True)
-    return fallback
+    return _temporary_folder()
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+@lru_cache(maxsize=1)
+def _temporary_folder() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else "user"  # Windows keeps one folder per user
+    folder = Path(tempfile.gettempdir()) / f"ravine-cache-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.stat()
+    # Code is run from here: another user may have made a folder of that name to plant some.
+    if hasattr(os, "getuid") and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+        return Path(tempfile.mkdtemp(prefix="ravine-cache-"))
+    return folder
 
 
 def module_from_source(stem: str, source: str, *versions: str) -> ModuleType:
@@ -42,8 +61,11 @@ def module_from_source(stem: str, source: str, *versions: str) -> ModuleType:
     """
     key = sha256("\n".join((source, sys.version, *versions)).encode()).hexdigest()[:16]
     name = f"ravine_{stem}_{key}"
-    if name in sys.modules:
-        return sys.modules[name]
+    with _IMPORT:
+        return sys.modules[name] if name in sys.modules else _imported(name, source)
+
+
+def _imported(name: str, source: str) -> ModuleType:
     path = cache_folder() / f"{name}.py"
     if not path.exists():
         _write_atomically(path, source)
@@ -51,8 +73,8 @@ def module_from_source(stem: str, source: str, *versions: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules[name] = module
     spec.loader.exec_module(module)
+    sys.modules[name] = module  # numba looks the module up by name when it pickles functions
     return module
 
 

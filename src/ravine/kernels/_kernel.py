@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ravine.core.errors import SettingError
+from ravine.core.version import __version__
 from ravine.kernels._cache import module_from_source
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._numba_source import numba_source
@@ -72,22 +74,32 @@ class Plan:
 
 
 @lru_cache(maxsize=256)
-def kernel(rule: Rule, dtype: torch.dtype) -> Kernel:
-    """Return the compiled kernel of a rule.
+def kernel(rule: Rule, dtype: torch.dtype, *, parallel: bool = True) -> Kernel:
+    """Return the compiled kernel of a rule, ready to run.
+
+    Args:
+        rule: The rule, modifiers included.
+        dtype: Of weights, gradients and states.
+        parallel: Whether a step is shared among threads; a worker with one core wants none.
 
     Raises:
-        KeyError: When the dtype is neither float32 nor float64.
+        SettingError: When the dtype is neither float32 nor float64, or the formula cannot be
+            traced.
     """
+    if dtype not in DTYPES:
+        raise SettingError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
     import numba  # noqa: PLC0415  (costs 0.4 s, which a program that only builds a model saves)
 
-    import ravine  # noqa: PLC0415
-
     program = lower(rule)
-    source = numba_source(program, repr(rule), DTYPES[dtype], ravine.__version__)
+    source = numba_source(program, repr(rule), DTYPES[dtype], __version__, parallel=parallel)
     module = module_from_source(
         f"{rule.name}_{rule.convention}", source, numba.__version__, np.__version__
     )
-    return Kernel(rule, program, dtype, module.step)
+    compiled = Kernel(rule, program, dtype, module.step)
+    # A step over no chunks: whatever has to be compiled is compiled now.
+    nothing = np.zeros((0, len(program.arrays)), np.int64)
+    compiled(nothing, np.zeros((0, len(program.numbers))), plan(compiled, [], []))
+    return compiled
 
 
 def plan(

@@ -22,7 +22,7 @@ from ravine.kernels._pointers import pointer_to_{dtype} as pointer
 _INNER = "@njit(fastmath={{{flags}}}, error_model='numpy', nogil=True)"
 
 
-def numba_source(program: Program, rule: str, dtype: str, version: str) -> str:
+def numba_source(program: Program, rule: str, dtype: str, version: str, *, parallel: bool) -> str:
     """Return the source of a module with one function ``step``.
 
     Args:
@@ -30,13 +30,14 @@ def numba_source(program: Program, rule: str, dtype: str, version: str) -> str:
         rule: Name for the header.
         dtype: ``"float32"`` or ``"float64"``.
         version: Ravine's version, for the header.
+        parallel: Whether chunks are shared among threads.
     """
     parts = [_HEAD.format(version=version, rule=rule, dtype=dtype)]
     last = len(program.stages) - 1
     for index, stage in enumerate(program.stages):
         parts.append(_constants(program, stage, index))
         parts.append(_update(program, stage) if index == last else _reduce(program, stage, index))
-    parts.append(_step(program))
+    parts.append(_step(program, parallel))
     return "\n\n".join(parts)
 
 
@@ -75,30 +76,30 @@ def _reduce(program: Program, stage: Stage, index: int) -> str:
     )
 
 
-def _step(program: Program) -> str:
+def _step(program: Program, parallel: bool) -> str:
     last = len(program.stages) - 1
     body: list[str] = []
     for index, stage in enumerate(program.stages):
         body += [
             "for r in range(rows.shape[0]):",
             f"    constants_{index}(rows[r], sums[r], constants[r])",
-            *_chunk_loop(program, index, index == last),
+            *_chunk_loop(program, index, index == last, parallel),
         ]
         if index < last:
             body += _combine(program, stage)
     return (
-        "@njit(parallel=True, error_model='numpy', cache=True, nogil=True)\n"
+        f"@njit(parallel={parallel}, error_model='numpy', cache=True, nogil=True)\n"
         "def step(tensors, chunks, rows, member, constants, partial, sums):\n" + _indent(body, 4)
     )
 
 
-def _chunk_loop(program: Program, index: int, is_update: bool) -> list[str]:
+def _chunk_loop(program: Program, index: int, is_update: bool, parallel: bool) -> list[str]:
     call = "update(constants[r], " if is_update else f"reduce_{index}(constants[r], partial[k], "
     views = [
         f"carray(pointer(tensors[tensor, {i}] + start), length)" for i in range(len(program.arrays))
     ]
     return [
-        "for k in prange(chunks.shape[0]):",
+        f"for k in {'prange' if parallel else 'range'}(chunks.shape[0]):",
         "    tensor, start, length, r = chunks[k, 0], chunks[k, 1], chunks[k, 2], chunks[k, 3]",
         f"    {call}{', '.join(views)})",
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ravine.kernels import lower
 from ravine.optim._optimizer import Group, RuleOptimizer
 from ravine.rules import Rule
 
@@ -17,6 +18,9 @@ def from_rule(rule: Rule) -> Callable[..., RuleOptimizer]:
         ``make(params, **hypers)``: hyper-parameters by the formula's names or their aliases;
         those not given take the rule's defaults.
 
+    Raises:
+        SettingError: When the formula cannot be traced.
+
     >>> import torch
     >>> from ravine.rules import get_rule
     >>> weight = torch.nn.Parameter(torch.zeros(3))
@@ -24,6 +28,7 @@ def from_rule(rule: Rule) -> Callable[..., RuleOptimizer]:
     >>> optimizer.param_groups[0]["gamma"]
     0.5
     """
+    lower(rule)
 
     def make(params: Any, **hypers: float) -> RuleOptimizer:
         return RuleOptimizer(params, rule.check(hypers), _Always(rule), _by_formula_name)

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ravine.kernels import DTYPES, Plan, addresses, kernel, lower, plan
+from ravine.core.errors import SettingError, unknown
+from ravine.kernels import Kernel, Plan, addresses, kernel, lower, plan
+from ravine.optim._memory import alike, gradient, kernel_can, laid_out, wide
 from ravine.rules import Rule, initial_state, reference_readout, reference_step
 
 Group = dict[str, Any]
@@ -26,6 +29,8 @@ class RuleOptimizer(Optimizer):
         defaults: Settings of groups that do not bring their own.
         rule_of: From a group to its rule.
         hypers_of: From a group to the rule's hyper-parameters by formula name.
+        counted: Whether a parameter's state counts its steps. Where it does not, a step is the
+            first, t = 1, when the state begins, and any later one is t = 2.
     """
 
     def __init__(
@@ -34,22 +39,30 @@ class RuleOptimizer(Optimizer):
         defaults: dict[str, Any],
         rule_of: Callable[[Group], Rule],
         hypers_of: Callable[[Group, Rule], Mapping[str, float]],
+        *,
+        counted: bool = True,
     ) -> None:
         self._rule_of = rule_of
         self._hypers_of = hypers_of
+        self._counted = counted
+        self._reading_out = False
         self._plans: dict[Any, Plan] = {}
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
-        """Add a group, as in torch; its settings are checked here."""
+        """Add a group, as in torch; its settings are checked here.
+
+        Raises:
+            SettingError: When a setting is unknown or out of bounds, or a parameter is complex.
+        """
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
+            _check_settings(group, self.defaults)
             rule = self._rule_of(group)
-            _checked(rule, self._hypers_of(group, rule))
-            for parameter in group["params"]:
-                if parameter.is_complex():
-                    raise ValueError("complex parameters are not supported; use view_as_real")
+            _check_hypers(rule, self._hypers_of(group, rule))
+            if any(parameter.is_complex() for parameter in group["params"]):
+                raise SettingError("parameters must be real, got a complex one; use view_as_real")
         except Exception:
             self.param_groups.pop()
             raise
@@ -63,7 +76,12 @@ class RuleOptimizer(Optimizer):
 
         Returns:
             What the closure returned, or None.
+
+        Raises:
+            RuntimeError: Inside `readout`, and when a gradient is sparse.
         """
+        if self._reading_out:
+            raise RuntimeError("step() must not be called inside readout(): leave its block first")
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -78,28 +96,37 @@ class RuleOptimizer(Optimizer):
 
         The stored point, at which gradients are taken, is put back at the end. For most rules
         the two are the same.
+
+        Raises:
+            RuntimeError: Inside another `readout` of this optimizer.
         """
+        if self._reading_out:
+            raise RuntimeError("readout() must not be nested: the weights are read out already")
         stored = []
-        for group in self.param_groups:
-            rule = self._rule_of(group)
-            for parameter in group["params"] if rule.readout else []:
+        self._reading_out = True
+        try:
+            for parameter, rule, group in self._with_readout():
                 stored.append((parameter, parameter.detach().clone()))
                 self._read_out(parameter, rule, group)
-        try:
             yield
         finally:
+            self._reading_out = False
             with torch.no_grad():
                 for parameter, weight in stored:
                     parameter.copy_(weight)
 
+    def _with_readout(self) -> list[tuple[Tensor, Rule, Group]]:
+        """Return the parameters that have begun a rule with a readout."""
+        found = [(p, self._rule_of(g), g) for g in self.param_groups for p in g["params"]]
+        return [(p, r, g) for p, r, g in found if r.readout is not None and self.state.get(p)]
+
     @torch.no_grad()
     def _read_out(self, parameter: Tensor, rule: Rule, group: Group) -> None:
         state = self.state[parameter]
-        if state:
-            named = {name: state[_key(rule, name)] for name in rule.state}
-            hypers = self._hypers_of(group, rule)
-            weight = reference_readout(rule, parameter, named, float(state["step"]), hypers)
-            parameter.copy_(weight)
+        named = {name: state[_key(rule, name)] for name in rule.state}
+        hypers = self._hypers_of(group, rule)
+        weight = reference_readout(rule, parameter, named, float(state["step"]), hypers)
+        parameter.copy_(weight)
 
     def _groups_by_rule(self) -> dict[Rule, list[Group]]:
         found: dict[Rule, list[Group]] = {}
@@ -108,78 +135,106 @@ class RuleOptimizer(Optimizer):
         return found
 
     def _step_rule(self, rule: Rule, groups: Sequence[Group]) -> None:
-        pairs = [(p, g) for g in groups for p in g["params"] if p.grad is not None]
-        if not pairs:
+        # All gradients are looked at before any state changes: one of them may be refused.
+        found = [(p, gradient(p), g) for g in groups for p in g["params"] if p.grad is not None]
+        if not found:
             return
-        parameters = [p for p, _ in pairs]
-        gradients = [_gradient(p) for p in parameters]
-        states = [self._state_of(rule, p, g) for p, g in pairs]
         hypers = {id(g): self._hypers_of(g, rule) for g in groups}
-        for state in states:
-            state["step"] += 1
-        steps = [float(state["step"]) for state in states]
-        rows = [hypers[id(g)] for _, g in pairs]
-        by_dtype: dict[torch.dtype, list[int]] = {}
-        if all(_kernel_can(p) for p in parameters):
-            for i, p in enumerate(parameters):
-                by_dtype.setdefault(p.dtype, []).append(i)
-        if len(by_dtype) == 1 or (by_dtype and not _sums_over_member(rule)):
-            for dtype, chosen in by_dtype.items():
-                some = [[items[i] for i in chosen] for items in (parameters, gradients, states)]
-                table = [[steps[i], *(rows[i][n] for n in rule.hypers)] for i in chosen]
-                self._run_kernel(rule, dtype, some[0], some[1], some[2], np.array(table))
+        leaves = [
+            _Leaf(p, grad, *self._begin_step(rule, p, g), hypers[id(g)]) for p, grad, g in found
+        ]
+        parameters = [leaf.parameter for leaf in leaves]
+        dtypes = {p.dtype for p in parameters}
+        one_launch = len(dtypes) == 1 or not _sums_over_member(rule)
+        if one_launch and all(map(kernel_can, parameters)):
+            for dtype in dtypes:
+                self._run_kernel(
+                    kernel(rule, dtype), [x for x in leaves if x.gradient.dtype == dtype]
+                )
         else:
-            _run_reference(rule, parameters, gradients, states, steps, rows)
+            _run_reference(rule, leaves)
         torch.autograd.graph.increment_version(parameters)
 
-    def _state_of(self, rule: Rule, parameter: Tensor, group: Group) -> dict[str, Any]:
+    def _begin_step(
+        self, rule: Rule, parameter: Tensor, group: Group
+    ) -> tuple[dict[str, Any], float]:
+        """Return a parameter's state, in its memory layout, and the number of this step."""
+        if not rule.state and not self._counted:
+            return {}, 1.0
         state = self.state[parameter]
-        if "step" not in state:
-            # torch's SGD keeps no step: a velocity loaded from it has made at least one.
-            state["step"] = torch.tensor(1.0 if state else 0.0)
-        if any(_key(rule, name) not in state for name in rule.state):
-            start = initial_state(rule, parameter, self._hypers_of(group, rule))
-            for name in rule.state:
-                state.setdefault(_key(rule, name), start[name])
-        return state
+        keys = [_key(rule, name) for name in rule.state]
+        begins = any(key not in state for key in keys)
+        if begins or (self._counted and "step" not in state):
+            self._begin(rule, parameter, group)
+        for key in keys:
+            # A checkpoint, or the model's move to another dtype or layout, may bring another.
+            if not alike(state[key], parameter):
+                state[key] = laid_out(state[key], parameter)
+        if not self._counted:
+            return state, 1.0 if begins else 2.0
+        state["step"] += 1
+        return state, float(state["step"])
 
-    def _run_kernel(
-        self,
-        rule: Rule,
-        dtype: torch.dtype,
-        parameters: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-        states: Sequence[dict[str, Any]],
-        table: Any,
-    ) -> None:
-        compiled = kernel(rule, dtype)
-        columns = [[state[_key(rule, name)] for state in states] for name in rule.state]
+    def _begin(self, rule: Rule, parameter: Tensor, group: Group) -> None:
+        state = self.state[parameter]
+        if self._counted and "step" not in state:
+            double = torch.get_default_dtype() == torch.float64  # as in torch
+            step_dtype = torch.float64 if double else torch.float32
+            state["step"] = torch.zeros((), dtype=step_dtype, device="cpu")
+        start = initial_state(rule, parameter, self._hypers_of(group, rule))
+        for name in rule.state:
+            state.setdefault(_key(rule, name), start[name])
+
+    def _run_kernel(self, compiled: Kernel, leaves: Sequence["_Leaf"]) -> None:
+        rule = compiled.rule
+        columns = [[leaf.state[_key(rule, name)] for leaf in leaves] for name in rule.state]
+        parameters = [leaf.parameter for leaf in leaves]
+        table = np.array([[leaf.t, *(leaf.hypers[n] for n in rule.hypers)] for leaf in leaves])
         sizes = tuple(p.numel() for p in parameters)
-        if (rule, sizes) not in self._plans:
+        if (compiled, sizes) not in self._plans:
             pieces = [(i, 0, size, i) for i, size in enumerate(sizes)]
-            self._plans[rule, sizes] = plan(compiled, pieces, [0] * len(sizes))
-        compiled(addresses([parameters, gradients, *columns]), table, self._plans[rule, sizes])
+            self._plans[compiled, sizes] = plan(compiled, pieces, [0] * len(sizes))
+        tensors = addresses([parameters, [leaf.gradient for leaf in leaves], *columns])
+        compiled(tensors, table, self._plans[compiled, sizes])
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {
             "_rule_of": self._rule_of,
             "_hypers_of": self._hypers_of,
+            "_counted": self._counted,
+            "_reading_out": False,
             "_plans": {},
         }
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # an older checkpoint may lack a setting
+            for name, default in self.defaults.items():
+                group.setdefault(name, default)
 
-def _run_reference(
-    rule: Rule,
-    parameters: Sequence[Tensor],
-    gradients: Sequence[Tensor],
-    states: Sequence[dict[str, Any]],
-    steps: Sequence[float],
-    rows: Sequence[Mapping[str, float]],
-) -> None:
-    named = [{name: state[_key(rule, name)] for name in rule.state} for state in states]
-    weights, new = reference_step(rule, parameters, gradients, named, steps, rows)
-    for parameter, weight, old, fresh in zip(parameters, weights, named, new, strict=True):
-        parameter.copy_(weight)
+
+class _Leaf(NamedTuple):
+    """One parameter in one step."""
+
+    parameter: Tensor
+    gradient: Tensor
+    state: dict[str, Any]
+    t: float
+    hypers: Mapping[str, float]
+
+
+def _run_reference(rule: Rule, leaves: Sequence[_Leaf]) -> None:
+    states = [{name: leaf.state[_key(rule, name)] for name in rule.state} for leaf in leaves]
+    weights, new = reference_step(
+        rule,
+        [wide(leaf.parameter) for leaf in leaves],
+        [wide(leaf.gradient) for leaf in leaves],
+        [{name: wide(value) for name, value in state.items()} for state in states],
+        [leaf.t for leaf in leaves],
+        [leaf.hypers for leaf in leaves],
+    )
+    for leaf, weight, old, fresh in zip(leaves, weights, states, new, strict=True):
+        leaf.parameter.copy_(weight)
         for name in rule.state:
             old[name].copy_(fresh[name])
 
@@ -192,29 +247,16 @@ def _sums_over_member(rule: Rule) -> bool:
     return "member" in lower(rule).sums.values()
 
 
-def _checked(rule: Rule, hypers: Mapping[str, float]) -> None:
+def _check_settings(group: Group, defaults: Mapping[str, Any]) -> None:
+    for name, value in group.items():
+        if name not in (*defaults, "params", "param_names", "initial_lr"):
+            raise unknown("setting of a parameter group", name, defaults)
+        if isinstance(value, str):  # float() would read it
+            raise SettingError(f"{name} must be a number, got {value!r}")
+
+
+def _check_hypers(rule: Rule, hypers: Mapping[str, float]) -> None:
     # A schedule may bring a rate to 0, as in torch; a comparison may not ask for it.
-    positive = {n: v for n, v in hypers.items() if not (n == "lr" and v == 0)}
-    rule.check(positive)
-
-
-def _kernel_can(parameter: Tensor) -> bool:
-    return (
-        parameter.device.type == "cpu"
-        and parameter.dtype in DTYPES
-        and type(parameter) in (Tensor, torch.nn.Parameter)
-        and torch.ops.aten.is_non_overlapping_and_dense(parameter)
-    )
-
-
-def _gradient(parameter: Tensor) -> Tensor:
-    """Return the gradient in the parameter's memory layout."""
-    gradient = parameter.grad
-    assert gradient is not None
-    if gradient.is_sparse:
-        raise RuntimeError(
-            "sparse gradients are not supported; use dense ones or torch's SparseAdam"
-        )
-    if gradient.stride() != parameter.stride() or gradient.dtype != parameter.dtype:
-        return torch.empty_like(parameter).copy_(gradient)
-    return gradient
+    bounds = {**rule.bounds, "lr": replace(rule.bounds["lr"], closed_low=True)}
+    given = {rule.aliases.get(n, n) if n != "lr" else n: v for n, v in hypers.items()}
+    replace(rule, bounds=bounds).check(given)

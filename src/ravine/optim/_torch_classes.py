@@ -5,81 +5,30 @@ one, so both are accepted and change nothing. ``capturable`` and ``differentiabl
 what a step does: True is refused.
 """
 
-from functools import lru_cache
 from typing import Any, final
 
 import torch
 
 from ravine.core.errors import SettingError
-from ravine.optim._optimizer import Group, RuleOptimizer
-from ravine.rules import Rule, get_rule, modifiers
-
-
-@lru_cache(maxsize=64)
-def _composed(name: str, *modifications: str) -> Rule:
-    # Kernels are cached by rule, so the same composition must be the same object.
-    rule = get_rule(name)
-    for modification in modifications:
-        rule = getattr(modifiers, modification)(rule)
-    return rule
-
-
-def _modified(name: str, group: Group, decay: str = "weight_decay") -> Rule:
-    chosen = [decay] if group["weight_decay"] != 0 else []
-    return _composed(name, *chosen, *(["maximize"] if group["maximize"] else []))
-
-
-def _hypers(group: Group, rule: Rule) -> dict[str, float]:
-    """Return a group's values under the formula's names."""
-    values = {}
-    for name in rule.hypers:
-        alias = rule.aliases.get(name, name)
-        if alias.startswith("betas["):
-            values[name] = float(group["betas"][int(alias[6])])
-        else:
-            values[name] = float(group[alias])
-    return values
+from ravine.optim._optimizer import RuleOptimizer
+from ravine.optim._torch_rules import (
+    adadelta_rule,
+    adagrad_rule,
+    adam_rule,
+    rmsprop_rule,
+    sgd_rule,
+    torch_hypers,
+)
 
 
 def _defaults(arguments: dict[str, Any]) -> dict[str, Any]:
-    for name in ("capturable", "differentiable"):
-        if arguments.get(name):
-            raise SettingError(f"{name} must be False, got True; use torch.optim for it")
     if arguments.get("fused") and arguments.get("foreach"):
-        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        raise SettingError("fused and foreach must not both be True; Ravine needs neither")
     lr = arguments["lr"]
     if isinstance(lr, torch.Tensor) and lr.numel() != 1:
-        raise ValueError("Tensor lr must be 1-element")
+        raise SettingError(f"lr must be one number, got a tensor of shape {tuple(lr.shape)}")
     left_out = ("self", "params", "__class__")
     return {name: value for name, value in arguments.items() if name not in left_out}
-
-
-def _sgd_rule(group: Group) -> Rule:
-    if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-        raise SettingError(
-            "nesterov=True must come with momentum > 0 and dampening = 0, got"
-            f" momentum={group['momentum']}, dampening={group['dampening']}"
-        )
-    name = "nesterov" if group["nesterov"] else "momentum" if group["momentum"] != 0 else "sgd"
-    return _modified(name, group)
-
-
-def _adagrad_rule(group: Group) -> Rule:
-    return _modified("adagrad", group)
-
-
-def _adadelta_rule(group: Group) -> Rule:
-    return _modified("adadelta", group)
-
-
-def _rmsprop_rule(group: Group) -> Rule:
-    name = "rmsprop_centred" if group["centered"] else "rmsprop"
-    return _modified(f"{name}_momentum" if group["momentum"] != 0 else name, group)
-
-
-def _adam_rule(group: Group) -> Rule:
-    decay = "decoupled_weight_decay" if group["decoupled_weight_decay"] else "weight_decay"
-    return _modified("amsgrad" if group["amsgrad"] else "adam", group, decay)
 
 
 @final
@@ -119,7 +68,7 @@ class SGD(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        super().__init__(params, _defaults(locals()), _sgd_rule, _hypers)
+        super().__init__(params, _defaults(locals()), sgd_rule, torch_hypers, counted=False)
 
 
 @final
@@ -159,7 +108,7 @@ class Adagrad(RuleOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        super().__init__(params, _defaults(locals()), _adagrad_rule, _hypers)
+        super().__init__(params, _defaults(locals()), adagrad_rule, torch_hypers)
 
 
 @final
@@ -197,7 +146,7 @@ class Adadelta(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        super().__init__(params, _defaults(locals()), _adadelta_rule, _hypers)
+        super().__init__(params, _defaults(locals()), adadelta_rule, torch_hypers)
 
 
 @final
@@ -238,7 +187,7 @@ class RMSprop(RuleOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        super().__init__(params, _defaults(locals()), _rmsprop_rule, _hypers)
+        super().__init__(params, _defaults(locals()), rmsprop_rule, torch_hypers)
 
 
 @final
@@ -281,7 +230,7 @@ class Adam(RuleOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        super().__init__(params, _defaults(locals()), _adam_rule, _hypers)
+        super().__init__(params, _defaults(locals()), adam_rule, torch_hypers)
 
 
 @final
@@ -323,5 +272,10 @@ class AdamW(RuleOptimizer):
         fused: bool | None = None,
     ) -> None:
         super().__init__(
-            params, _defaults(locals()) | {"decoupled_weight_decay": True}, _adam_rule, _hypers
+            params, _defaults(locals()) | {"decoupled_weight_decay": True}, adam_rule, torch_hypers
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # as in torch: a checkpoint of Adam may be loaded here
+            group["decoupled_weight_decay"] = True

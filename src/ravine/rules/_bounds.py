@@ -36,7 +36,13 @@ class Bounds:
         if match is None:
             raise SettingError(f"bounds must look like '[0, 1)' or '(0, inf)', got {notation!r}")
         left, low, high, right = match.groups()
-        return cls(float(low), float(high), left == "[", right == "]")
+        try:
+            bounds = cls(float(low), float(high), left == "[", right == "]")
+        except ValueError:
+            raise SettingError(f"bounds must hold two numbers, got {notation!r}") from None
+        if not bounds.low < bounds.high:
+            raise SettingError(f"bounds must rise from left to right, got {notation!r}")
+        return bounds
 
     def check(self, name: str, value: float) -> float:
         """Return the value, or raise SettingError naming argument, constraint and value."""

@@ -54,11 +54,9 @@ def reference_step(
     arrays = [Leaves(tuple(s[name] for s in states)) for name in rule.state]
     numbers = _per_leaf(hypers, t, len(weights))
     new = rule.function(Leaves(tuple(weights)), Leaves(tuple(gradients)), *arrays, **numbers)
-    new_states = [
-        {name: value.values[i] for name, value in zip(rule.state, new[1:], strict=True)}
-        for i in range(len(weights))
-    ]
-    return list(new[0].values), new_states
+    columns = [_per_weight(value, weights) for value in new]
+    new_states = [dict(zip(rule.state, row, strict=True)) for row in zip(*columns[1:], strict=True)]
+    return columns[0], new_states or [{} for _ in weights]
 
 
 @torch.no_grad()
@@ -69,6 +67,15 @@ def reference_readout(
     if rule.readout is None:
         return weight
     return rule.readout(weight, *(state[name] for name in rule.state), t=t, **hypers)
+
+
+def _per_weight(value: Any, weights: Sequence[Tensor]) -> list[Tensor]:
+    """Return a result per weight tensor, in its shape and dtype: a formula may give a number."""
+    values = value.values if isinstance(value, Leaves) else [value] * len(weights)
+    return [
+        torch.as_tensor(v).to(weight).expand_as(weight)
+        for v, weight in zip(values, weights, strict=True)
+    ]
 
 
 def _per_leaf(hypers: Numbers, t: float | Sequence[float], count: int) -> dict[str, Any]:

@@ -1,7 +1,10 @@
 """The list of rules: names and conventions to rules."""
 
+import copyreg
+from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from pickle import PicklingError
 
 from ravine.core.errors import SettingError, unknown
 from ravine.rules import (
@@ -16,6 +19,7 @@ from ravine.rules import (
     sgd,
 )
 from ravine.rules._rule import Rule
+from ravine.rules._trace import trace
 
 # In the order in which a course meets them; lists, tables and the default study keep it.
 _MODULES = (sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw, amsgrad)
@@ -62,7 +66,8 @@ def load_rules(path: str | Path) -> list[Rule]:
     """Return the rules that a Python file defines, in order.
 
     Raises:
-        SettingError: When the file is missing, fails to run, holds no rule, or a name is taken.
+        SettingError: When the file is missing, fails to run, holds no rule, a name is taken, or
+            a formula cannot be traced.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,7 +85,20 @@ def load_rules(path: str | Path) -> list[Rule]:
     rules = [r for key, r in found.items() if key not in built_in]
     if not rules:
         raise SettingError(f"rules file {path} defines no rule; decorate a formula with @rule")
-    taken = [r.name for r in rules if r.name in rule_names()]
+    names = [r.name for r in rules]
+    taken = [n for i, n in enumerate(names) if n in rule_names() or n in names[:i]]
     if taken:
         raise SettingError(f"rules file {path}: the name {taken[0]!r} is taken; choose another")
+    for r in rules:
+        trace(r)  # a formula that cannot be traced fails here and not in a study
     return rules
+
+
+def _pickled(rule: Rule) -> tuple[Callable[..., Rule], tuple[str, str]]:
+    # A formula is code, which pickle does not carry: what is carried is the name.
+    if _RULES.get((rule.name, rule.convention)) is not rule:
+        raise PicklingError(f"{rule!r} is not a built-in rule: save a state_dict() instead")
+    return get_rule, (rule.name, rule.convention)
+
+
+copyreg.pickle(Rule, _pickled)

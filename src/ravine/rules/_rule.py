@@ -1,21 +1,25 @@
 """What a rule is: a formula as a Python function, and everything declared beside it."""
 
 import inspect
-import keyword
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
 from ravine.core.errors import SettingError, unknown
 from ravine.rules._bounds import Bounds
+from ravine.rules._signature import (
+    check_defaults,
+    check_known,
+    check_label,
+    check_symbols,
+    signature_hypers,
+)
 
 Formula = Callable[..., Any]
-
-# Symbols that the kernel's own table uses; a hyper-parameter may not hide them.
-RESERVED = ("w", "g", "t")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +56,18 @@ class Rule:
     paper: str = ""
 
     def __post_init__(self) -> None:
+        check_label("name of a rule", self.name)
+        check_label(f"convention of {self.name}", self.convention)
+        check_defaults(self.name, self.hypers, self.bounds)
         for name in ("hypers", "bounds", "aliases", "state_aliases", "init"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __repr__(self) -> str:
         return f"<rule {self.name}@{self.convention}>"
+
+    def __deepcopy__(self, memo: Any) -> "Rule":
+        # Kernels are found by the rule's identity, and a frozen rule needs no copy.
+        return self
 
     def formula_name(self, given: str) -> str:
         """Return the formula's name of a hyper-parameter given by it or by its alias.
@@ -77,13 +88,15 @@ class Rule:
         Raises:
             SettingError: When a name is unknown or a value lies outside its bounds.
         """
-        checked = dict(self.hypers)
+        checked: dict[str, float] = {}
         for given, value in values.items():
             name = self.formula_name(given)
-            if isinstance(value, bool) or not isinstance(value, int | float):
+            if name in checked:
+                raise SettingError(f"{self.name}: {given} is given twice, also as {name}")
+            if not _is_number(value):
                 raise SettingError(f"{self.name}: {given} must be a number, got {value!r}")
             checked[name] = self.bounds[name].check(f"{self.name}: {given}", float(value))
-        return checked
+        return {**self.hypers, **checked}
 
     def variant(
         self,
@@ -94,6 +107,8 @@ class Rule:
         aliases: Mapping[str, str] | None = None,
     ) -> "Rule":
         """Return the same formula under another convention, with other defaults or aliases."""
+        for table in (hypers or {}, aliases or {}):
+            check_known(self.name, table, self.hypers)
         return replace(
             self,
             convention=convention,
@@ -108,7 +123,13 @@ class Rule:
         Args:
             function: The new formula, of the same state.
             **added: Default and bounds of each hyper-parameter that the wrapper adds.
+
+        Raises:
+            SettingError: When the rule has a hyper-parameter or state of an added name.
         """
+        for name in added:
+            if name in self.hypers or name in self.state:
+                raise SettingError(f"rule {self.name} has {name} already")
         return replace(
             self,
             function=function,
@@ -164,14 +185,15 @@ def rule(
 
     def decorate(function: Formula) -> Rule:
         given = name or function.__name__
-        hypers = _signature_hypers(given, function, state)
-        hypers |= dict(started.values())
-        for table, kind in ((bounds, hypers), (aliases, hypers), (state_aliases, state)):
-            _known(given, table or {}, kind)
+        hypers = signature_hypers(given, function, state) | dict(started.values())
+        check_symbols(given, (*state, *hypers))
+        named = ((bounds, hypers), (aliases, hypers), (state_aliases, state), (started, state))
+        for table, known in named:
+            check_known(given, table or {}, known)
         return Rule(
             name=given,
             function=_uniform(function, started),
-            state=state,
+            state=tuple(state),
             hypers=hypers,
             convention=convention,
             differs=differs,
@@ -186,6 +208,10 @@ def rule(
     return decorate
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _uniform(function: Formula, started: Mapping[str, tuple[str, float]]) -> Formula:
     """Return the formula callable with ``t`` and every hyper-parameter, used by it or not."""
     parameters = inspect.signature(function).parameters
@@ -198,33 +224,6 @@ def _uniform(function: Formula, started: Mapping[str, tuple[str, float]]) -> For
         return result if isinstance(result, tuple) else (result,)
 
     return uniform
-
-
-def _signature_hypers(name: str, function: Formula, state: tuple[str, ...]) -> dict[str, float]:
-    parameters = inspect.signature(function).parameters.values()
-    positional = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-    if positional != ("w", "g", *state):
-        wanted = ", ".join(("w", "g", *state))
-        raise SettingError(
-            f"rule {name}: positional arguments must be ({wanted}), got ({', '.join(positional)});"
-            " name the states in @rule(state=...) and make hyper-parameters keyword-only"
-        )
-    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "t"]
-    for p in keywords:
-        if not isinstance(p.default, int | float) or isinstance(p.default, bool):
-            raise SettingError(f"rule {name}: {p.name} must have a number as default")
-        if p.name in RESERVED or keyword.iskeyword(p.name):
-            raise SettingError(f"rule {name}: {p.name} is not a name for a hyper-parameter")
-    hypers = {p.name: float(p.default) for p in keywords}
-    if "lr" not in hypers:
-        raise SettingError(f"rule {name}: the learning rate lr is missing, such as lr=1e-3")
-    return hypers
-
-
-def _known(name: str, table: Mapping[str, Any], known: Any) -> None:
-    for key in table:
-        if key not in known:
-            raise unknown(f"name in rule {name}", key, known)
 
 
 def _all_bounds(hypers: Mapping[str, float], given: Mapping[str, str]) -> dict[str, Bounds]:

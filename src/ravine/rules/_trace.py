@@ -4,13 +4,27 @@ Evaluation is switched off while tracing, so the expression is the formula exact
 SymPy would otherwise reorder sums and products, and a kernel should round as its author meant.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import sympy
+from sympy.core.relational import Relational
+from sympy.functions.elementary.piecewise import ExprCondPair
+from sympy.logic.boolalg import Boolean, BooleanAtom
 
 from ravine.core.errors import SettingError
-from ravine.rules._rule import RESERVED, Rule
+from ravine.rules._rule import Rule
+from ravine.rules._signature import RESERVED
+from ravine.rules._vocabulary import SumOver
+
+# What a formula's expression may hold; the kernels have code for each of them.
+_KNOWN = (
+    *(sympy.Symbol, sympy.Float, sympy.Rational, sympy.Add, sympy.Mul, sympy.Pow),
+    *(sympy.Piecewise, ExprCondPair, Relational, BooleanAtom),
+    *(sympy.Max, sympy.Min, sympy.Abs, sympy.exp, sympy.sign, SumOver),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,4 +69,21 @@ def trace(rule: Rule) -> Trace:
             f" ({', '.join(('w', *rule.state))}), got {len(new)} values"
         )
     results = dict(zip(("w", *rule.state), map(sympy.sympify, new), strict=True))
+    _refuse_unknown(rule, results.values())
     return Trace(arrays, numbers, results)
+
+
+def _refuse_unknown(rule: Rule, results: Iterable[Any]) -> None:
+    """Refuse what kernels have no code for."""
+    todo = list(results)
+    seen, booleans = set(todo), [v for v in todo if isinstance(v, Boolean)]
+    while todo:
+        node = todo.pop()
+        if not isinstance(node, _KNOWN) or node in booleans:
+            raise SettingError(
+                f"rule {rule.name}: {type(node).__name__} is not part of a formula; use + - * / **"
+                " and sqrt, where, maximum, norm, ... of ravine.rules"
+            )
+        new = set(node.args) - seen
+        seen |= new
+        todo.extend(new)

@@ -68,6 +68,9 @@ class Leaves:
     def __neg__(self) -> "Leaves":
         return each(operator.neg, self)
 
+    def __abs__(self) -> "Leaves":
+        return each(abs, self)
+
     def __lt__(self, other: Any) -> "Leaves":
         return each(operator.lt, self, other)
 
@@ -177,10 +180,9 @@ def _any_instance(arguments: Iterable[Any], library: str) -> bool:
 
 
 def _as_tensors(arguments: tuple[Any, ...]) -> list[torch.Tensor]:
-    like = next(
-        (a for a in arguments if isinstance(a, torch.Tensor) and a.is_floating_point()), None
-    )
-    dtype = None if like is None else like.dtype
+    # Beside no floating tensor a number stays double; the reference step rounds its result.
+    floating = (a.dtype for a in arguments if isinstance(a, torch.Tensor) and a.is_floating_point())
+    dtype = next(floating, torch.float64)
     return [
         a
         if isinstance(a, torch.Tensor)
@@ -194,6 +196,8 @@ def _unevaluated(function: Any) -> Any:
 
 
 def _piecewise(condition: Any, a: Any, b: Any) -> Any:
+    if isinstance(condition, bool):
+        raise TypeError("where compares values with <, <=, > or >=, not with == or !=")
     pairs = (sympy.sympify(a), condition), (sympy.sympify(b), sympy.true)
     return sympy.Piecewise(*pairs, evaluate=False)
 

@@ -24,7 +24,7 @@ def momentum(
     w: Any, g: Any, v: Any, *, t: Any, lr: Any = 1e-3, mu: Any = 0.9, dampening: Any = 0.0
 ) -> Any:
     """Accumulate gradients in a velocity and step along it."""
-    v = mu * v + where(t > 1, 1 - dampening, 1.0) * g
+    v = where(t > 1, mu * v + (1 - dampening) * g, g)
     return w - lr * v, v
 
 

@@ -25,7 +25,7 @@ def nesterov(
     w: Any, g: Any, v: Any, *, t: Any, lr: Any = 1e-3, mu: Any = 0.9, dampening: Any = 0.0
 ) -> Any:
     """Step along the gradient and the velocity it would meet one step later."""
-    v = mu * v + where(t > 1, 1 - dampening, 1.0) * g
+    v = where(t > 1, mu * v + (1 - dampening) * g, g)
     return w - lr * (g + mu * v), v
 
 

@@ -1,0 +1,5 @@
+"""The command line: `ravine compare` and `ravine report`."""
+
+from ravine.cli._app import main
+
+__all__ = ["main"]

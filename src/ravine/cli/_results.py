@@ -1,0 +1,66 @@
+"""The end of a study on the terminal: ranking, verdict, the winner's program, where it all is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ravine._compare import Study
+from ravine.studies.storage import CURVES, STUDY, TRIALS
+from ravine.studies.verdict import format_score
+
+_MISSING = "-"
+
+
+def show_results(study: Study, console: Console) -> None:
+    """Print what a finished study found."""
+    page = study.json
+    console.print(ranking_table(page))
+    console.print(f"\n{page['verdict']}", style="bold", markup=False)
+    if page["winner"]:
+        console.print("\nThe winner as a PyTorch program:\n")
+        # Neither wrapped nor coloured, so that what is copied is what runs.
+        console.print(page["winner"]["code"], markup=False, highlight=False, soft_wrap=True)
+    files = f"{STUDY}, {TRIALS}, {CURVES}, report.html"
+    console.print(f"Stored in {study.folder}: {files}", markup=False, soft_wrap=True)
+
+
+def ranking_table(page: Mapping[str, Any]) -> Table:
+    """Return the ranking, best first, as a table.
+
+    Args:
+        page: The content of ``study.json``.
+    """
+    score, confidence = page["score"]["name"], page["protocol"]["confidence"]
+    table = Table(title=_title(page), title_justify="left")
+    for heading in ("optimizer", "lr", f"test {score}", f"{confidence:.0%} interval"):
+        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
+    for heading in ("to target", "step alone", "failed"):
+        table.add_column(heading, justify="right")
+    for row in page["ranking"]:
+        table.add_row(*_cells(row, score))
+    return table
+
+
+def _title(page: Mapping[str, Any]) -> str:
+    phase = "confirm" if page["settings"]["confirm"] else "tune"
+    seeds = page["settings"]["seeds"][phase]
+    kind = "fresh seeds" if phase == "confirm" else "tuning seeds, not confirmed"
+    return f"{page['problem']['model']} on {page['problem']['data']}: mean over {seeds} {kind}"
+
+
+def _cells(row: Mapping[str, Any], score: str) -> list[str]:
+    interval = _MISSING
+    if row["low"] is not None:
+        interval = f"{format_score(row['low'], score)} to {format_score(row['high'], score)}"
+    steps = row["steps_to_target"]
+    return [
+        row["optimizer"],
+        f"{row['lr']:g}",
+        _MISSING if row["score"] is None else format_score(row["score"], score),
+        interval,
+        _MISSING if steps is None else f"{steps:.0f} steps",
+        f"{row['seconds_per_step'] * 1e6:.0f} µs",
+        str(row["failures"]),
+    ]

@@ -1,0 +1,7 @@
+"""Many trainings as one program, each in a slot of a block of fixed size."""
+
+from ravine.population._members import CurvePoint, Member, Outcome, Progress
+from ravine.population._population import Population
+from ravine.population._workers import WorkerError
+
+__all__ = ["CurvePoint", "Member", "Outcome", "Population", "Progress", "WorkerError"]

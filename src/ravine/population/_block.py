@@ -1,0 +1,263 @@
+"""The block: stacked members that train as one program, each in its slot.
+
+Shapes never change: a slot that is empty computes on whatever it holds, and nothing reads it.
+Members differ in weights, rule, schedule, data order and step; no operation mixes slots.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ravine.kernels import Kernel, Plan, kernel, plan
+from ravine.population._members import Member
+from ravine.population._model import Functions, Pool, Tensors, initial_model, stacked, tensors_of
+from ravine.problems import Problem
+from ravine.rules import Rule, reference_readout
+from ravine.schedules import Schedule
+
+# Row indices of this many batches' worth are laid out at once, to bound the memory they take.
+_MOST_INDICES = 4_000_000
+# A block holds members of a few seeds at a time.
+_SEEDS_KEPT = 32
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long and on what every member trains.
+
+    Args:
+        batch: Rows per step.
+        steps_per_epoch: Whole batches in an epoch.
+        steps: Steps in all.
+        every: Steps between evaluations.
+        schedule: Learning rate by step.
+    """
+
+    batch: int
+    steps_per_epoch: int
+    steps: int
+    every: int
+    schedule: Schedule
+
+
+@dataclass(frozen=True, eq=False)
+class _RuleRun:
+    """The slots whose members share a rule, and the kernel's plan over them."""
+
+    compiled: Kernel
+    slots: tuple[int, ...]
+    pieces: Plan
+    rows_per_slot: int
+
+
+@dataclass(eq=False)
+class Block:
+    """Slots for members of one problem.
+
+    Args:
+        functions: The model as pure functions.
+        gradient: Stacked, perhaps compiled, `Functions.gradient`.
+        budget: Of every member.
+        slots: Number of members that train at once.
+        dtype: Of weights and gradients.
+        states: Most states that any rule keeps per weight.
+        evaluation_rows: Rows per member that are evaluated at once.
+    """
+
+    functions: Functions
+    gradient: Callable[..., Any]
+    budget: Budget
+    slots: int
+    dtype: torch.dtype
+    states: int
+    evaluation_rows: int
+    members: list[Member | None] = field(init=False)
+    steps: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Members of different optimizers share seeds, and with them starts and batch orders.
+        self._start = lru_cache(maxsize=_SEEDS_KEPT)(self._start_of)
+        self._order = lru_cache(maxsize=_SEEDS_KEPT)(self._order_of)
+        self.members = [None] * self.slots
+        self.steps = np.zeros(self.slots, np.int64)
+        self.weights, self.buffers, self.norm = map(self._stack, self._start(0))
+        self.state = [tuple(torch.zeros_like(w) for w in self.weights) for _ in range(self.states)]
+        self.pool = Pool(self.problem.data.x, self.problem.data.y)
+        self._evaluate = stacked(self.functions.evaluate)
+        self._runs: list[_RuleRun] = []
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that the members train on."""
+        return self.functions.problem
+
+    def _stack(self, tensors: Tensors) -> Tensors:
+        return tuple(t.expand(self.slots, *t.shape).contiguous() for t in tensors)
+
+    def put(self, slot: int, member: Member) -> None:
+        """Let a member begin in a slot."""
+        stacks = (self.weights, self.buffers, self.norm)
+        for group, start in zip(stacks, self._start(member.seed), strict=True):
+            for stack, tensor in zip(group, start, strict=True):
+                stack[slot].copy_(tensor)
+        for state, kept in zip(member.rule.state, self.state, strict=False):
+            name = member.rule.init.get(state)
+            for stack in kept:
+                stack[slot].fill_(0.0 if name is None else member.hypers[name])
+        self.members[slot], self.steps[slot] = member, 0
+
+    def _start_of(self, seed: int) -> tuple[Tensors, Tensors, Tensors]:
+        """Return weights, buffers and normalisation that members of a seed begin with."""
+        model = initial_model(self.problem, seed, self.dtype)
+        split = self.problem.split(seed)
+        return (
+            tensors_of(model, self.functions.names),
+            tensors_of(model, self.functions.buffer_names),
+            (split.shift.to(self.dtype), split.scale.to(self.dtype)),
+        )
+
+    def _order_of(self, seed: int, epoch: int) -> NDArray[np.int64]:
+        return self.problem.order(seed, epoch, self.budget.batch)
+
+    def take_out(self, slot: int) -> None:
+        """Empty a slot."""
+        self.members[slot] = None
+
+    def occupied(self) -> list[int]:
+        """Return the slots that hold a member."""
+        return [slot for slot, member in enumerate(self.members) if member is not None]
+
+    def arrange(self) -> None:
+        """Plan the kernels after members came or went."""
+        by_rule: dict[Rule, list[int]] = {}
+        for slot in self.occupied():
+            by_rule.setdefault(self._member(slot).rule, []).append(slot)
+        self._runs = [self._rule_run(rule, slots) for rule, slots in by_rule.items()]
+
+    def train(self, steps: int) -> NDArray[np.float64]:
+        """Train every member for some steps and return their losses [steps, slots]."""
+        at_once = max(1, _MOST_INDICES // (self.slots * self.budget.batch))
+        parts = [self._train(min(at_once, steps - done)) for done in range(0, steps, at_once)]
+        return np.concatenate(parts).astype(np.float64)
+
+    def _train(self, steps: int) -> NDArray[Any]:
+        rows = torch.from_numpy(self._rows(steps))
+        tables = [self._table(run, steps) for run in self._runs]
+        losses = torch.empty(steps, self.slots, dtype=self.dtype)
+        arrays = self._addresses()
+        with torch.no_grad():
+            for step in range(steps):
+                gradients, losses[step], self.buffers = self.gradient(
+                    self.weights, self.buffers, rows[step], self.norm, self.pool.x, self.pool.y
+                )
+                arrays[:, 1] = [g.data_ptr() for g in gradients]
+                for run, table in zip(self._runs, tables, strict=True):
+                    run.compiled(arrays, table[step], run.pieces)
+        self.steps[self.occupied()] += steps
+        return losses.numpy()
+
+    def evaluate(self, part: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return loss and score of every member on its rows of a part, [slots] each.
+
+        NaN where the problem has no such rows, and in empty slots.
+        """
+        rows = {
+            s: self.problem.evaluation_rows(self._member(s).seed, part) for s in self.occupied()
+        }
+        count = len(next(iter(rows.values()), ()))
+        sums = np.zeros((2, self.slots))
+        table = np.zeros((self.slots, count), np.int64)
+        for slot, chosen in rows.items():
+            table[slot] = chosen
+        weights = self._readout()
+        for start in range(0, count, self.evaluation_rows):
+            piece = torch.from_numpy(table[:, start : start + self.evaluation_rows])
+            with torch.no_grad():
+                both = self._evaluate(
+                    weights, self.buffers, piece, self.norm, self.pool.x, self.pool.y
+                )
+            sums += torch.stack(both).double().numpy() * piece.shape[1]
+        means = sums / count if count else np.full_like(sums, np.nan)
+        empty = [slot for slot, member in enumerate(self.members) if member is None]
+        means[:, empty] = np.nan
+        return means[0], means[1]
+
+    def _readout(self) -> Tensors:
+        """Return the weights to evaluate."""
+        slots = [s for s in self.occupied() if self._member(s).rule.readout is not None]
+        if not slots:
+            return self.weights
+        weights = tuple(w.clone() for w in self.weights)
+        for slot in slots:
+            member = self._member(slot)
+            hypers = self._hypers(member, self.steps[slot : slot + 1])
+            numbers = {name: float(value[0]) for name, value in hypers.items()}
+            for i, weight in enumerate(weights):
+                names = member.rule.state
+                state = {n: self.state[k][i][slot] for k, n in enumerate(names)}
+                t = float(self.steps[slot])
+                weight[slot] = reference_readout(member.rule, weight[slot], state, t, numbers)
+        return weights
+
+    def _member(self, slot: int) -> Member:
+        member = self.members[slot]
+        assert member is not None
+        return member
+
+    def _rows(self, steps: int) -> NDArray[np.int64]:
+        """Return the rows of the next batches of every slot, [steps, slots, B]."""
+        table = np.zeros((steps, self.slots, self.budget.batch), np.int64)
+        for slot in self.occupied():
+            seed, first = self._member(slot).seed, int(self.steps[slot])
+            done = 0
+            while done < steps:
+                epoch, start = divmod(first + done, self.budget.steps_per_epoch)
+                piece = self._order(seed, epoch)[start : start + steps - done]
+                table[done : done + len(piece), slot] = piece
+                done += len(piece)
+        return table
+
+    def _hypers(self, member: Member, steps: NDArray[np.int64]) -> Mapping[str, Any]:
+        changed = self.budget.schedule(steps, self.budget.steps, member.hypers)
+        return {
+            n: np.broadcast_to(changed.get(n, v), steps.shape) for n, v in member.hypers.items()
+        }
+
+    def _table(self, run: _RuleRun, steps: int) -> NDArray[np.float64]:
+        """Return ``t`` and the hyper-parameters per step and row, [steps, rows, numbers]."""
+        columns = []
+        for slot in run.slots:
+            counted = self.steps[slot] + np.arange(steps)
+            values = self._hypers(self._member(slot), counted)
+            columns.append([counted + 1.0, *(values[n] for n in run.compiled.program.numbers[1:])])
+        table = np.array(columns, np.float64).transpose(2, 0, 1)
+        return np.ascontiguousarray(table.repeat(run.rows_per_slot, axis=1))
+
+    def _rule_run(self, rule: Rule, slots: Sequence[int]) -> _RuleRun:
+        compiled = kernel(rule, self.dtype, parallel=False)
+        # A sum over one tensor needs a row per tensor; otherwise a member's tensors share a row.
+        per_tensor = "tensor" in compiled.program.sums.values()
+        tensors = len(self.weights)
+        each = tensors if per_tensor else 1
+        pieces = [
+            (i, slot * size, size, position * each + (i if per_tensor else 0))
+            for position, slot in enumerate(slots)
+            for i, size in enumerate(w[0].numel() for w in self.weights)
+        ]
+        member = [position * each for position in range(len(slots)) for _ in range(each)]
+        return _RuleRun(compiled, tuple(slots), plan(compiled, pieces, member), each)
+
+    def _addresses(self) -> NDArray[np.int64]:
+        columns: list[Tensors] = [self.weights, self.weights, *self.state]
+        return np.array([[t.data_ptr() for t in c] for c in columns], np.int64).T.copy()
+
+
+def example(block: Block) -> tuple[Any, ...]:
+    """Return arguments of the shapes that a block's gradient is called with."""
+    rows = torch.zeros(block.slots, block.budget.batch, dtype=torch.int64)
+    return block.weights, block.buffers, rows, block.norm, block.pool.x, block.pool.y

@@ -1,0 +1,204 @@
+"""Many trainings as one program: the public face of the population."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from ravine.core.errors import SettingError
+from ravine.kernels import kernel
+from ravine.population._block import Block, Budget, example
+from ravine.population._compile import compiled, one_thread
+from ravine.population._members import Member, Progress
+from ravine.population._memory import bytes_per_slot, rows_within
+from ravine.population._model import functions_of, stacked
+from ravine.population._run import Event, Runner
+from ravine.population._single import Single
+from ravine.population._stackable import why_not_stackable
+from ravine.population._workers import can_fork, core_count, run_workers
+from ravine.problems import Problem
+from ravine.rules import Rule
+from ravine.schedules import get_schedule
+
+# Throughput per core is flat between 32 and 64 slots for small models. Larger ones run fastest
+# while a block stays near the cache, down to a few slots that share the cost of Python.
+MOST_SLOTS = 48
+FEW_SLOTS = 8
+CACHE_BYTES = 16 * 2**20
+EVALUATIONS = 20
+TIMED_STEPS = 20
+
+
+class Population:
+    """Trains members of one problem, many at once.
+
+    A member's result depends on its rule, hyper-parameters and seed alone: not on the other
+    members, nor on the slot or the time it got.
+
+    Args:
+        problem: What the members train on.
+        batch: Rows per step, ``"full"``, or None for the problem's default.
+        epochs: Passes over the training rows, or None for the problem's default.
+        schedule: Name of the learning-rate schedule, or None for the problem's default.
+        states: Most states that a rule of a member keeps per weight.
+        largest: Most members that will be run at once; fewer need fewer slots.
+        memory_gb: Memory for weights, states and activations of all slots, > 0.
+        dtype: ``torch.float32`` or ``torch.float64``.
+        workers: Number of processes; None means one per core.
+        notice: Called with a sentence when something runs in another way than expected.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        batch: int | str | None = None,
+        epochs: int | None = None,
+        schedule: str | None = None,
+        states: int = 2,
+        largest: int | None = None,
+        memory_gb: float = 2.0,
+        dtype: torch.dtype = torch.float32,
+        workers: int | None = None,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        if not memory_gb > 0:
+            raise SettingError(f"memory_gb must be > 0, got {memory_gb!r}")
+        self.problem, self.dtype, self.notice = problem, dtype, notice
+        self.budget = _budget(problem, batch, epochs, schedule)
+        self.workers = (core_count() if can_fork() else 1) if workers is None else workers
+        self._states = states
+        self._memory = memory_gb * 2**30 / self.workers
+        self._largest = largest
+        self._block: Block | Single | None = None
+
+    @property
+    def slots(self) -> int:
+        """Slots of one worker's block."""
+        return self._prepared().slots
+
+    def run(
+        self, members: Sequence[Member], *, test: bool = False, stop_hopeless: bool = False
+    ) -> Iterator[Progress]:
+        """Train members and report at every evaluation.
+
+        Args:
+            members: In the order in which they shall begin.
+            test: Whether to evaluate members on the test rows at their end.
+            stop_hopeless: Whether to end members whose validation loss, at half of their steps
+                or later, is above that at their start.
+
+        Yields:
+            What happened since the last evaluation.
+        """
+        with one_thread():
+            block = self._prepared()
+            self._compile_kernels({m.rule for m in members})
+
+            def job(numbers: Iterator[int]) -> Iterator[Event]:
+                torch.set_num_threads(1)
+                source = (members[n] for n in numbers)
+                for event in Runner(block, source, test, stop_hopeless).events():
+                    yield _without_members(event)
+
+            yield from self._progress(members, run_workers(job, len(members), self.workers))
+
+    def time_step(self, rules: Sequence[Rule]) -> float:
+        """Return the seconds that a step of one member takes, all workers busy.
+
+        Args:
+            rules: Rules that share the slots evenly.
+        """
+        with one_thread():
+            block = self._prepared()
+            self._compile_kernels(set(rules))
+            count = block.slots * self.workers
+            members = [
+                Member(i, "timed", rules[i % len(rules)], rules[i % len(rules)].check({}), i % 3)
+                for i in range(count)
+            ]
+            # All workers fill their slots first, so that they are timed side by side.
+            share = block.slots
+
+            def job(numbers: Iterator[int]) -> Iterator[float]:
+                torch.set_num_threads(1)
+                worker = next(numbers)
+                yield _timed(block, members[worker * share : (worker + 1) * share])
+
+            seconds = list(run_workers(job, self.workers, self.workers))
+        return max(seconds) / (TIMED_STEPS * count)
+
+    def _prepared(self) -> Block | Single:
+        if self._block is None:
+            self._block = self._make_block()
+        return self._block
+
+    def _make_block(self) -> Block | Single:
+        per_slot = bytes_per_slot(self.problem, self.budget.batch, self._states, self.dtype)
+        per_row = per_slot.evaluation_row
+        reason = why_not_stackable(self.problem, self.dtype)
+        if reason is not None:
+            self.notice(f"the model cannot be stacked, so members train one by one ({reason})")
+            rows = rows_within(self._memory, per_row)
+            return Single(self.problem, self.budget, self.dtype, rows)
+        near_cache = max(FEW_SLOTS, int(CACHE_BYTES / per_slot.training))
+        slots = max(1, min(MOST_SLOTS, near_cache, int(self._memory / per_slot.training)))
+        if self._largest is not None:
+            slots = max(1, min(slots, -(-self._largest // self.workers)))
+        functions = functions_of(self.problem, self.dtype)
+        gradient = stacked(functions.gradient)
+        rows = rows_within(self._memory, per_row * slots)
+        make = (functions, gradient, self.budget, slots, self.dtype, self._states, rows)
+        block = Block(*make)
+        with one_thread():
+            block.gradient = compiled(gradient, example(block), self.notice)
+        return block
+
+    def _compile_kernels(self, rules: set[Rule]) -> None:
+        # Before workers are forked, so that none of them has to.
+        for rule in rules:
+            kernel(rule, self.dtype, parallel=isinstance(self._block, Single))
+
+    def _progress(self, members: Sequence[Member], events: Iterator[Event]) -> Iterator[Progress]:
+        by_id = {m.id: m for m in members}
+        waiting, running = len(members), 0
+        for event in events:
+            finished = [replace(o, member=by_id[o.member]) for o in event.finished]  # type: ignore[index]
+            waiting -= event.started
+            running += event.started - len(finished)
+            yield Progress(finished, running, waiting, event.member_steps, event.seconds)
+
+
+def _budget(
+    problem: Problem, batch: int | str | None, epochs: int | None, schedule: str | None
+) -> Budget:
+    size = problem.batch_size(batch)
+    per_epoch = problem.steps_per_epoch(size)
+    passes = problem.epochs if epochs is None else epochs
+    if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
+        raise SettingError(f"epochs must be an integer >= 1, got {passes!r}")
+    steps = passes * per_epoch
+    every = max(1, -(-steps // EVALUATIONS))
+    chosen = get_schedule(problem.schedule if schedule is None else schedule)
+    return Budget(size, per_epoch, steps, every, chosen)
+
+
+def _without_members(event: Event) -> Event:
+    """Name members by id only: rules are functions, which cannot be sent between processes."""
+    bare: list[Any] = [replace(o, member=o.member.id) for o in event.finished]  # type: ignore[arg-type]
+    return event._replace(finished=bare)
+
+
+def _timed(block: Block | Single, members: Sequence[Member]) -> float:
+    for slot, member in enumerate(members):
+        block.put(slot, member)
+    block.arrange()
+    block.train(2)
+    begin = perf_counter()
+    block.train(TIMED_STEPS)
+    seconds = perf_counter() - begin
+    for slot in block.occupied():
+        block.take_out(slot)
+    return seconds

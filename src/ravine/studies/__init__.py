@@ -1,0 +1,4 @@
+"""Studies: contestants, protocol, statistics, verdict and stored results.
+
+Import from the modules: reports read stored studies without loading torch.
+"""

@@ -1,0 +1,67 @@
+"""Seconds per step of each optimizer alone: one plain model, as the winner will be trained."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+
+from ravine.optim import from_rule
+from ravine.problems import Problem
+from ravine.rules import Rule
+
+# One round times a step of every optimizer, so that a slow moment of the machine hits all alike.
+MOST_ROUNDS, FEWEST_ROUNDS, SECONDS = 50, 3, 2.0
+
+
+def seconds_per_step(
+    problem: Problem, runs: Mapping[str, tuple[Rule, Mapping[str, float]]], batch: int, seed: int
+) -> dict[str, float]:
+    """Return the median seconds of a training step by optimizer.
+
+    A step is forward, backward and update of one float32 model with nothing else running in
+    this process; loading data is not part of it.
+
+    Args:
+        problem: Gives model, loss and a batch.
+        runs: Rule and hyper-parameters by optimizer.
+        batch: Rows per batch.
+        seed: Of weights and batch, the same for all.
+    """
+    steps = {name: _step(problem, *run, batch, seed) for name, run in runs.items()}
+    for step in steps.values():
+        step()  # compiles the kernel and touches the memory
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    end = time.perf_counter() + SECONDS
+    for count in range(MOST_ROUNDS):
+        if count >= FEWEST_ROUNDS and time.perf_counter() > end:
+            break
+        _time_round(steps, taken)
+    return {name: float(np.median(times)) for name, times in taken.items()}
+
+
+def _time_round(steps: Mapping[str, Callable[[], None]], taken: dict[str, list[float]]) -> None:
+    for name, step in steps.items():
+        start = time.perf_counter()
+        step()
+        taken[name].append(time.perf_counter() - start)
+
+
+def _step(
+    problem: Problem, rule: Rule, hypers: Mapping[str, float], batch: int, seed: int
+) -> Callable[[], None]:
+    """Return a function that trains a fresh model on one batch."""
+    model = problem.build(seed)
+    optimizer = from_rule(rule)(model.parameters(), **hypers)
+    split = problem.split(seed)
+    rows = torch.from_numpy(problem.order(seed, 0, batch)[0])
+    x = ((problem.data.x[rows] - split.shift) * split.scale).float()
+    y = problem.data.y[rows]
+    y = y.float() if y.is_floating_point() else y
+
+    def step() -> None:
+        optimizer.zero_grad()
+        problem.loss(model(x), y).backward()
+        optimizer.step()
+
+    return step

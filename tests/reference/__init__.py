@@ -1,0 +1,1 @@
+"""Slow, plain, independent oracles: they import nothing from Ravine."""
