@@ -8,13 +8,13 @@ import sys
 from functools import partial
 
 import pytest
-from tests.studies.fake import FakePopulation
 
 import ravine
 from ravine.cli import main
 from ravine.population import Population
 from ravine.studies.storage import read_study, read_trials
 from ravine.studies.study import run_study
+from tests.studies.fake import FakePopulation
 
 QUICK = ["--trials", "6", "--seeds", "3", "--optimizers", "sgd,momentum,adam"]
 

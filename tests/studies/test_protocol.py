@@ -5,13 +5,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from tests.studies.fake import outcome
 
 from ravine.core.errors import SettingError
 from ravine.population import Member, Outcome
 from ravine.rules import get_rule
 from ravine.studies.contestants import contestants
 from ravine.studies.protocol import make_plan, rank_rates, rate_grid, run_protocol
+from tests.studies.fake import outcome
 
 
 class Trainer:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tests.studies.fake import FakePopulation, outcome
 
 from ravine.core.errors import SettingError
 from ravine.kernels import latex
@@ -18,6 +17,7 @@ from ravine.rules import get_rule, rule
 from ravine.studies.ledger import Ledger
 from ravine.studies.storage import read_curves, read_study, read_trials
 from ravine.studies.study import Order, run_study
+from tests.studies.fake import FakePopulation, outcome
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """`ravine compare`: from typed options to a study, and from its results to the terminal."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,12 +95,17 @@ def _problem(request: Request) -> tuple[Problem, str]:
             raise SettingError(
                 f"--problem brings its own data, model and loss; leave out {' and '.join(given)}"
             )
-        return named_problem(request.problem), f"named_problem({request.problem!r})"
+        return named_problem(request.problem), f"named_problem({_quoted(request.problem)})"
     model, data = request.model or "mlp", request.data or "digits"
-    if request.loss in (None, "softmax"):
-        return Problem(model, data), f"Problem({model!r}, {data!r})"
+    source = f"{_quoted(model)}, {_quoted(data)}"
+    if request.loss is None:
+        return Problem(model, data), f"Problem({source})"
     problem = Problem(model, data, loss=request.loss)
-    return problem, f"Problem({model!r}, {data!r}, loss={request.loss!r})"
+    return problem, f"Problem({source}, loss={_quoted(request.loss)})"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # as Python writes it, but with double quotes
 
 
 def _optimizers(given: str | None, own: dict[str, Rule]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -33,10 +34,10 @@ def ranking_table(page: Mapping[str, Any]) -> Table:
         page: The content of ``study.json``.
     """
     score, confidence = page["score"]["name"], page["protocol"]["confidence"]
-    table = Table(title=_title(page), title_justify="left")
-    for heading in ("optimizer", "lr", f"test {score}", f"{confidence:.0%} interval"):
-        table.add_column(heading, justify="left" if heading == "optimizer" else "right")
-    for heading in ("to target", "step alone", "failed"):
+    table = Table(title=_title(page), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("optimizer")
+    interval = f"{confidence:.0%} interval"
+    for heading in ("lr", score, interval, "to target", "step alone", "failed"):
         table.add_column(heading, justify="right")
     for row in page["ranking"]:
         table.add_row(*_cells(row, score))
@@ -47,20 +48,23 @@ def _title(page: Mapping[str, Any]) -> str:
     phase = "confirm" if page["settings"]["confirm"] else "tune"
     seeds = page["settings"]["seeds"][phase]
     kind = "fresh seeds" if phase == "confirm" else "tuning seeds, not confirmed"
-    return f"{page['problem']['model']} on {page['problem']['data']}: mean over {seeds} {kind}"
+    what = f"{page['problem']['model']} on {page['problem']['data']}"
+    return f"{what}: mean test {page['score']['name']} over {seeds} {kind}"
 
 
 def _cells(row: Mapping[str, Any], score: str) -> list[str]:
     interval = _MISSING
     if row["low"] is not None:
-        interval = f"{format_score(row['low'], score)} to {format_score(row['high'], score)}"
+        # The unit once: "95.13 to 98.75 %".
+        low, high = (format_score(row[end], score) for end in ("low", "high"))
+        interval = f"{low.removesuffix(' %')} to {high}"
     steps = row["steps_to_target"]
     return [
         row["optimizer"],
-        f"{row['lr']:g}",
+        f"{row['lr']:.3g}",
         _MISSING if row["score"] is None else format_score(row["score"], score),
         interval,
         _MISSING if steps is None else f"{steps:.0f} steps",
-        f"{row['seconds_per_step'] * 1e6:.0f} µs",
+        f"{row['seconds_per_step'] * 1e6:,.0f} µs",
         str(row["failures"]),
     ]

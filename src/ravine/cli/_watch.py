@@ -78,8 +78,8 @@ def estimate_text(estimate: Estimate) -> str:
     """Say how long a study will take and what would shorten it.
 
     >>> print(estimate_text(Estimate(members=664, extra=96, steps=850, seconds_per_step=2e-5)))
-    664 trainings of 850 steps at 20 µs a step: about 11 s (96 more trainings if a best learning
-    rate lies at the border of the grid). Shorter: fewer --optimizers, --trials, --seeds or
+    664 trainings of 850 steps at 20 µs a step: about 11 s of training (96 more trainings if a best
+    learning rate lies at the border of the grid). Shorter: fewer --optimizers, --trials, --seeds or
     --epochs, or --no-confirm.
     """
     extra = (
@@ -89,7 +89,7 @@ def estimate_text(estimate: Estimate) -> str:
     )
     return (
         f"{estimate.members} trainings of {estimate.steps} steps at"
-        f" {_small(estimate.seconds_per_step)} a step: about {_duration(estimate.seconds)}{extra}."
+        f" {_small(estimate.seconds_per_step)} a step: about {_duration(estimate.seconds)} of training{extra}."
         " Shorter: fewer --optimizers, --trials, --seeds or --epochs, or --no-confirm."
     )
 

@@ -1,0 +1,119 @@
+"""What rule tests run: rules with modifiers, hard settings, and one step through a kernel."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ravine.kernels import Kernel, addresses, plan
+from ravine.rules import Rule, all_rules, initial_state, modifiers
+from torch import Tensor
+
+# Away from the defaults, so that a term that is dropped or misplaced shows.
+HARD = {
+    "dampening": 0.3,
+    "lr_decay": 0.05,
+    "initial_accumulator_value": 0.2,
+    "initial_velocity": 0.05,
+    "eps": 1e-4,
+    "weight_decay": 0.1,
+    "max_norm": 0.7,
+}
+STEPS = 100
+
+
+def name(rule: Rule) -> str:
+    """Return a test's name for a rule."""
+    return f"{rule.name}@{rule.convention}"
+
+
+def formulas() -> list[Rule]:
+    """Return the rules with a formula of their own: no variant that only renames or redefaults."""
+    functions: dict[int, Rule] = {}
+    for rule in all_rules():
+        functions.setdefault(id(rule.function), rule)
+    return list(functions.values())
+
+
+def modified(rule: Rule, *names: str) -> Rule:
+    """Apply modifiers, the first one innermost; a decay that the rule has is left out."""
+    for chosen in names:
+        if not (chosen.endswith("weight_decay") and "weight_decay" in rule.hypers):
+            rule = getattr(modifiers, chosen)(rule)
+    return rule
+
+
+def hard(rule: Rule) -> dict[str, float]:
+    """Return hyper-parameters away from the defaults."""
+    return rule.check({n: v for n, v in HARD.items() if n in rule.hypers} | {"lr": 0.03})
+
+
+def rates(lr: float, steps: int = STEPS) -> list[float]:
+    """Return a rate per step: a cosine, which ends near 0."""
+    return [0.5 * lr * (1 + np.cos(np.pi * k / steps)) for k in range(steps)]
+
+
+def gradients(rng: np.random.Generator, weights: Sequence[Tensor]) -> list[Tensor]:
+    """Return gradients whose size changes by orders of magnitude from tensor to tensor."""
+    return [
+        torch.from_numpy(np.asarray(rng.normal(size=w.shape) * 10.0 ** rng.uniform(-3, 1))).to(w)
+        for w in weights
+    ]
+
+
+@dataclass
+class Model:
+    """Weights of one model with their states; `rows` holds hyper-parameters per tensor."""
+
+    rule: Rule
+    weights: list[Tensor]
+    states: list[dict[str, Tensor]]
+    rows: list[dict[str, float]]
+
+    @classmethod
+    def random(
+        cls,
+        rule: Rule,
+        rng: np.random.Generator,
+        shapes: Sequence[tuple[int, ...]],
+        dtype: torch.dtype,
+        rows: Sequence[Mapping[str, float]],
+    ) -> "Model":
+        """Return random weights and the states that a rule starts with."""
+        weights = [torch.from_numpy(np.asarray(rng.normal(size=s))).to(dtype) for s in shapes]
+        states = [initial_state(rule, w, row) for w, row in zip(weights, rows, strict=True)]
+        return cls(rule, weights, states, [dict(row) for row in rows])
+
+    def copy(self) -> "Model":
+        """Return a copy that shares no memory."""
+        return Model(
+            self.rule,
+            [w.clone() for w in self.weights],
+            [{n: v.clone() for n, v in s.items()} for s in self.states],
+            [dict(row) for row in self.rows],
+        )
+
+    def arrays(self) -> dict[str, list[np.ndarray]]:
+        """Return weights and states by name, as NumPy arrays that share their memory."""
+        found = {"w": [w.numpy() for w in self.weights]}
+        return found | {n: [s[n].numpy() for s in self.states] for n in self.rule.state}
+
+
+def kernel_step(
+    compiled: Kernel,
+    models: Sequence[Model],
+    grads: Sequence[Sequence[Tensor]],
+    steps: Sequence[int],
+) -> None:
+    """Run one kernel launch over all tensors of all models, each tensor with its own row."""
+    rule = compiled.rule
+    flat = [(i, j) for i, model in enumerate(models) for j in range(len(model.weights))]
+    columns = [
+        [models[i].weights[j] for i, j in flat],
+        [grads[i][j] for i, j in flat],
+        *([models[i].states[j][n] for i, j in flat] for n in rule.state),
+    ]
+    rows = [[steps[i], *(models[i].rows[j][n] for n in rule.hypers)] for i, j in flat]
+    member = [next(k for k, (m, _) in enumerate(flat) if m == i) for i, _ in flat]
+    pieces = [(k, 0, w.numel(), k) for k, w in enumerate(columns[0])]
+    compiled(addresses(columns), np.array(rows, dtype=np.float64), plan(compiled, pieces, member))
