@@ -42,19 +42,22 @@ def bounded_step(
     unit = UNIT[arrays["w"][0].dtype]
     known = {n: [a.astype(np.float64) for a in column] for n, column in arrays.items()}
     exact = {n: Bounded(c, [np.zeros_like(a) for a in c]) for n, c in known.items()}
+    count, zero = len(rows), np.array(0.0)
     for n in rows[0]:
-        column = [np.array(row[n]) for row in rows]
-        exact[n] = Bounded(column, [unit * abs(v) for v in column])
-    count = len(rows)
-    exact["t"] = Bounded([np.array(float(step))] * count, [np.array(0.0)] * count)
-    evaluate = _Evaluator(exact, unit, count)
+        exact[n] = Bounded([np.array(row[n]) for row in rows], [zero] * count)
+    exact["t"] = Bounded([np.array(float(step))] * count, [zero] * count)
+    evaluate = _Evaluator(exact, frozenset(arrays), unit, count)
     results = {n: evaluate(node) for n, node in trace(rule).results.items()}
     return {n: Bounded(r.value, [MARGIN * e for e in r.error]) for n, r in results.items()}
 
 
 class _Evaluator:
-    def __init__(self, symbols: dict[str, Bounded], unit: float, count: int):
-        self.symbols, self.unit, self.count = symbols, unit, count
+    """Numbers per step are exact but for one rounding, where they meet an array."""
+
+    def __init__(
+        self, symbols: dict[str, Bounded], arrays: frozenset[str], unit: float, count: int
+    ):
+        self.symbols, self.arrays, self.unit, self.count = symbols, arrays, unit, count
         self.memo: dict[sympy.Basic, Bounded] = {}
 
     def __call__(self, node: sympy.Basic) -> Bounded:
@@ -66,47 +69,37 @@ class _Evaluator:
         if node.is_Symbol:
             return self.symbols[str(node)]
         if isinstance(node, sympy.Number):
-            value = np.array(float(node))
-            return Bounded([value] * self.count, [self.unit * abs(value)] * self.count)
+            return Bounded([np.array(float(node))] * self.count, [np.array(0.0)] * self.count)
         if isinstance(node, sympy.Piecewise):
             return self._choose(node)
         if type(node).__name__ == "SumOver":
             return self._sum(*node.args)
-        return self._operate(node, [self(a) for a in node.args])
+        if self._per_weight(node):
+            return self._operate(node, [self._rounded(a) for a in node.args], self.unit)
+        return self._operate(node, [self(a) for a in node.args], 0.0)
 
-    def _operate(self, node: sympy.Basic, parts: list[Bounded]) -> Bounded:
+    def _per_weight(self, node: sympy.Basic) -> bool:
+        if type(node).__name__ == "SumOver":
+            return False
+        return str(node) in self.arrays or any(map(self._per_weight, node.args))
+
+    def _rounded(self, node: sympy.Basic) -> Bounded:
+        found = self(node)
+        if self._per_weight(node) or isinstance(node, sympy.Integer | sympy.Rational):
+            return found
+        moved = [e + self.unit * abs(v) for v, e in zip(*found, strict=True)]
+        return Bounded(found.value, moved)
+
+    def _operate(self, node: sympy.Basic, parts: list[Bounded], unit: float) -> Bounded:
         """Fold an operation over its arguments, tensor by tensor."""
         value, error = list(parts[0].value), list(parts[0].error)
         for i in range(self.count):
             if len(parts) == 1:
-                value[i], error[i] = self._one(node, value[i], error[i])
+                value[i], error[i] = _one(node, value[i], error[i], unit)
             for part in parts[1:]:
-                value[i], error[i] = self._two(node, value[i], error[i], part.value[i], part.error[i])
+                x = value[i], error[i]
+                value[i], error[i] = _two(node, *x, part.value[i], part.error[i], unit)
         return Bounded(value, error)
-
-    def _one(self, node, x, ex):
-        if isinstance(node, sympy.exp):
-            return np.exp(x), np.exp(x) * (ex + self.unit * 4)  # 4: of a library's exp
-        return {sympy.Abs: np.abs, sympy.sign: np.sign}[type(node)](x), ex
-
-    def _two(self, node, x, ex, y, ey):
-        if isinstance(node, sympy.Max | sympy.Min):
-            function = np.maximum if isinstance(node, sympy.Max) else np.minimum
-            return function(x, y), np.maximum(ex, ey)
-        if node.is_Add:
-            return x + y, ex + ey + self.unit * abs(x + y)
-        if node.is_Mul:
-            return x * y, abs(x) * ey + abs(y) * ex + self.unit * abs(x * y)
-        return self._power(x, ex, y, float(np.max(ey)) > 0)
-
-    def _power(self, x, ex, y, rounded):
-        value = x**y
-        if np.all(y == 0.5):  # a root: sqrt(x + ex) - sqrt(x), which also holds at x = 0
-            return value, np.sqrt(x + ex) - value + self.unit * value
-        with np.errstate(divide="ignore", invalid="ignore"):
-            relative = abs(y) * np.where(ex > 0, ex / abs(x), 0.0)
-        del rounded  # an exponent is a small integer or t, both exact
-        return value, abs(value) * (relative + self.unit * np.maximum(abs(y), 1))
 
     def _choose(self, node: sympy.Piecewise) -> Bounded:
         (a, condition), (b, _) = node.args
@@ -115,7 +108,8 @@ class _Evaluator:
         chosen = compare[type(condition).__name__]
         masks = [chosen(x, y) for x, y in zip(left.value, right.value, strict=True)]
         pick = lambda p, q: [np.where(m, x, y) for m, x, y in zip(masks, p, q, strict=True)]  # noqa: E731
-        return Bounded(pick(self(a).value, self(b).value), pick(self(a).error, self(b).error))
+        errors = self._rounded(a).error, self._rounded(b).error
+        return Bounded(pick(self(a).value, self(b).value), pick(*errors))
 
     def _sum(self, x: sympy.Basic, over: sympy.Basic) -> Bounded:
         part = self(x)
@@ -129,3 +123,29 @@ class _Evaluator:
         if str(over) == "member":
             value, error = [np.sum(value)] * self.count, [np.sum(error)] * self.count
         return Bounded(value, error)
+
+
+def _one(node, x, ex, unit):
+    if isinstance(node, sympy.exp):
+        return np.exp(x), np.exp(x) * (ex + 4 * unit)  # 4: of a library's exp
+    return {sympy.Abs: np.abs, sympy.sign: np.sign}[type(node)](x), ex
+
+
+def _two(node, x, ex, y, ey, unit):
+    if isinstance(node, sympy.Max | sympy.Min):
+        function = np.maximum if isinstance(node, sympy.Max) else np.minimum
+        return function(x, y), np.maximum(ex, ey)
+    if node.is_Add:
+        return x + y, ex + ey + unit * abs(x + y)
+    if node.is_Mul:
+        return x * y, abs(x) * ey + abs(y) * ex + unit * abs(x * y)
+    return _power(x, ex, y, unit)
+
+
+def _power(x, ex, y, unit):
+    value = x**y  # the exponent is t or a number, which are exact
+    if np.all(y == 0.5):  # a root: this also holds at x = 0
+        return value, np.sqrt(x + ex) - value + unit * value
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = abs(y) * np.where(ex > 0, ex / abs(x), 0.0)
+    return value, abs(value) * (relative + unit * np.maximum(abs(y), 1))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -34,11 +33,12 @@ def ranking_table(page: Mapping[str, Any]) -> Table:
         page: The content of ``study.json``.
     """
     score, confidence = page["score"]["name"], page["protocol"]["confidence"]
-    table = Table(title=_title(page), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    # No lines: all columns then fit into 80 characters.
+    table = Table(title=_title(page), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("optimizer")
     interval = f"{confidence:.0%} interval"
     for heading in ("lr", score, interval, "to target", "step alone", "failed"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in page["ranking"]:
         table.add_row(*_cells(row, score))
     return table

@@ -89,7 +89,8 @@ def estimate_text(estimate: Estimate) -> str:
     )
     return (
         f"{estimate.members} trainings of {estimate.steps} steps at"
-        f" {_small(estimate.seconds_per_step)} a step: about {_duration(estimate.seconds)} of training{extra}."
+        f" {_small(estimate.seconds_per_step)} a step: about {_duration(estimate.seconds)} of"
+        f" training{extra}."
         " Shorter: fewer --optimizers, --trials, --seeds or --epochs, or --no-confirm."
     )
 

@@ -230,12 +230,13 @@ class Block:
 
     def _table(self, run: _RuleRun, steps: int) -> NDArray[np.float64]:
         """Return ``t`` and the hyper-parameters per step and row, [steps, rows, numbers]."""
-        columns = []
-        for slot in run.slots:
-            counted = self.steps[slot] + np.arange(steps)
-            values = self._hypers(self._member(slot), counted)
-            columns.append([counted + 1.0, *(values[n] for n in run.compiled.program.numbers[1:])])
-        table = np.array(columns, np.float64).transpose(2, 0, 1)
+        slots = list(run.slots)
+        done = self.steps[slots] + np.arange(steps)[:, None]
+        names = run.compiled.program.numbers[1:]
+        base = {n: np.array([self._member(s).hypers[n] for s in slots]) for n in names}
+        values = base | self.budget.schedule(done, self.budget.steps, base)
+        columns = [done + 1.0, *(np.broadcast_to(values[n], done.shape) for n in names)]
+        table = np.stack(columns, axis=-1)
         return np.ascontiguousarray(table.repeat(run.rows_per_slot, axis=1))
 
     def _rule_run(self, rule: Rule, slots: Sequence[int]) -> _RuleRun:

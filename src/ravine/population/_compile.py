@@ -8,6 +8,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ravine.core.errors import first_line
+from ravine.population._products import transpose_narrow_products
 
 Notice = Callable[[str], None]
 
@@ -37,6 +38,7 @@ def compiled(function: Callable[..., Any], arguments: tuple[Any, ...], notice: N
     try:
         with torch.no_grad():
             graph = make_fx(torch.func.functionalize(function, remove="mutations"))(*arguments)
+            transpose_narrow_products(graph)
             fast = torch.compile(graph, fullgraph=True, dynamic=False)
             fast(*arguments)
     except Exception as error:

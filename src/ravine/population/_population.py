@@ -25,8 +25,8 @@ from ravine.schedules import get_schedule
 # Throughput per core is flat between 32 and 64 slots for small models. Larger ones run fastest
 # while a block stays near the cache, down to a few slots that share the cost of Python.
 MOST_SLOTS = 48
-FEW_SLOTS = 8
-CACHE_BYTES = 16 * 2**20
+FEW_SLOTS = 4
+CACHE_BYTES = 12 * 2**20
 EVALUATIONS = 20
 TIMED_STEPS = 20
 

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,9 @@ def write_tables(
         trials: One mapping per member, by column; hyper-parameters a rule lacks are left out.
         curves: One row per evaluation point, in the order of `CURVE_COLUMNS`.
     """
-    trial_table, curve_table = trials_frame(trials), curves_frame(curves)
+    # By number: the order in which parallel trainings finish differs from run to run.
+    trial_table = trials_frame(sorted(trials, key=itemgetter("member")))
+    curve_table = curves_frame(sorted(curves, key=itemgetter(0)))
     _replace(folder / TRIALS, lambda path: trial_table.to_parquet(path, index=False))
     _replace(folder / CURVES, lambda path: curve_table.to_parquet(path, index=False))
 
