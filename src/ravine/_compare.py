@@ -13,8 +13,9 @@ from ravine.reports import write_report
 from ravine.rules import Rule
 from ravine.studies.contestants import DEFAULT_OPTIMIZERS
 from ravine.studies.listening import Listener
+from ravine.studies.order import Order
 from ravine.studies.storage import default_folder, read_curves, read_study, read_trials
-from ravine.studies.study import Order, run_study
+from ravine.studies.study import run_study
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def test_a_named_problem_brings_its_own(fake, command, tmp_path):
     page = read_study(tmp_path / "here")
     assert page["problem"]["name"] == "quadratic_deep"
     assert (page["settings"]["batch"], page["settings"]["schedule"]) == (128, "constant")
-    assert "problem = named_problem('quadratic_deep')" in page["winner"]["code"]
+    assert 'problem = named_problem("quadratic_deep")' in page["winner"]["code"]
 
 
 @pytest.mark.parametrize(

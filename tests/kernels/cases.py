@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from ravine.kernels import Kernel, addresses, plan
 from ravine.rules import Rule, all_rules, initial_state, modifiers
-from torch import Tensor
 
 # Away from the defaults, so that a term that is dropped or misplaced shows.
 HARD = {

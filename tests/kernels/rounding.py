@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import sympy
+
 from ravine.rules import Rule, trace
 
 # Unit roundoff by dtype; and twice the first-order bound, to cover what it leaves out.

@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+import numba
 import numpy as np
 import pytest
 import torch
-from ravine.kernels import kernel
+
+from ravine.kernels import addresses, kernel, plan
 from ravine.rules import Rule, all_rules, get_rule, reference_readout, reference_step
 from tests.kernels.cases import (
     STEPS,
@@ -21,9 +23,9 @@ from tests.kernels.cases import (
 from tests.kernels.rounding import bounded_step
 from tests.reference.rules import RULES, Oracle
 
+SMALL = [(3, 5), (), (0,), (17,)]
 # A tensor longer than a chunk of 32 Ki, one that ends on its border, a scalar and an empty one.
 SHAPES = [(3, 5), (32 * 1024 + 77,), (), (0,), (32 * 1024,)]
-SMALL = [(3, 5), (), (17,)]
 
 DECAYED = ("weight_decay", "maximize")
 CLIPPED = ("decoupled_weight_decay", "maximize", "clip_global_norm")
@@ -52,13 +54,13 @@ def rows_for(rule: Rule, count: int) -> list[dict[str, float]]:
     return [base | {n: base[n] * factor for n in changing} for factor in factors]
 
 
-def run_double(rule: Rule, parallel: bool) -> None:
+def run_double(rule: Rule, shapes: list[tuple[int, ...]], steps: int, *, parallel: bool) -> None:
     rng = np.random.default_rng(0)
     compiled = kernel(rule, torch.float64, parallel=parallel)
-    ours = Model.random(rule, rng, SHAPES, torch.float64, rows_for(rule, len(SHAPES)))
+    ours = Model.random(rule, rng, shapes, torch.float64, rows_for(rule, len(shapes)))
     theirs = ours.copy()
     base = [row["lr"] for row in ours.rows]
-    for step, factor in enumerate(rates(1.0), start=1):
+    for step, factor in enumerate(rates(1.0, steps), start=1):
         for model in (ours, theirs):
             for row, lr in zip(model.rows, base, strict=True):
                 row["lr"] = lr * factor
@@ -70,14 +72,24 @@ def run_double(rule: Rule, parallel: bool) -> None:
 
 @pytest.mark.parametrize("rule", all_rules(), ids=name)
 def test_kernel_equals_reference_over_100_steps(rule):
-    run_double(rule, parallel=True)
+    run_double(rule, SMALL, STEPS, parallel=True)
 
 
-@pytest.mark.parametrize("rule", formulas(), ids=name)
-@pytest.mark.parametrize("modifiers", [DECAYED, CLIPPED], ids="+".join)
-def test_modified_kernel_equals_reference_over_100_steps(rule, modifiers):
-    # A coupled decay is compiled as the optimizer classes compile it; a clipped rule alone.
-    run_double(modified(rule, *modifiers), parallel=modifiers is DECAYED)
+MODIFIED = [
+    modified(rule, ("weight_decay", "decoupled_weight_decay")[i % 2], *CLIPPED[1:])
+    for i, rule in enumerate(formulas())
+]
+
+
+@pytest.mark.parametrize("rule", MODIFIED, ids=name)
+def test_modified_kernel_equals_reference_over_100_steps(rule):
+    # Serial kernels compile faster; that they equal parallel ones to the bit is shown below.
+    run_double(rule, SMALL, STEPS, parallel=False)
+
+
+@pytest.mark.parametrize("modifiers", [(), CLIPPED], ids=["plain", "clipped"])
+def test_kernel_equals_reference_across_chunks(modifiers):
+    run_double(modified(get_rule("adam"), *modifiers), SHAPES, 10, parallel=True)
 
 
 def assert_within_rounding(model: Model, exact: dict) -> None:
@@ -89,31 +101,32 @@ def assert_within_rounding(model: Model, exact: dict) -> None:
             assert (off <= allowed).all(), (n, i, np.max(off / allowed))
 
 
-def run_single(rule: Rule, shapes: list[tuple[int, ...]], steps: int, check_every: int) -> None:
-    """Compare every step with the exact result from the same float32 numbers."""
+def run_single(rule: Rule, shapes: list[tuple[int, ...]], steps: int, *, parallel: bool) -> None:
+    """Compare steps with the exact result from the same float32 numbers."""
     rng = np.random.default_rng(1)
-    compiled = kernel(rule, torch.float32)
+    compiled = kernel(rule, torch.float32, parallel=parallel)
     ours = Model.random(rule, rng, shapes, torch.float32, rows_for(rule, len(shapes)))
     for step in range(1, steps + 1):
         grads = gradients(rng, ours.weights)
         before = ours.copy()
         kernel_step(compiled, [ours], [grads], [step])
-        if step % check_every in (0, 1):
-            arrays = before.arrays() | {"g": [g.numpy() for g in grads]}
-            exact = bounded_step(rule, arrays, ours.rows, step)
-            reference(before, grads, step)
-            assert_within_rounding(ours, exact)
-            assert_within_rounding(before, exact)
+        if step > 3 and step % 10:
+            continue
+        arrays = before.arrays() | {"g": [g.numpy() for g in grads]}
+        exact = bounded_step(rule, arrays, ours.rows, step)
+        reference(before, grads, step)
+        assert_within_rounding(ours, exact)
+        assert_within_rounding(before, exact)
 
 
 @pytest.mark.parametrize("rule", formulas(), ids=name)
-def test_single_precision_is_right_to_rounding_at_every_step(rule):
-    run_single(modified(rule, *DECAYED), SMALL, STEPS, check_every=1)
+def test_single_precision_is_right_to_rounding_over_100_steps(rule):
+    run_single(modified(rule, *DECAYED), SMALL, STEPS, parallel=False)
 
 
 @pytest.mark.parametrize("modifiers", [(), CLIPPED], ids=["plain", "clipped"])
 def test_single_precision_is_right_to_rounding_across_chunks(modifiers):
-    run_single(modified(get_rule("adam"), *modifiers), SHAPES, 20, check_every=10)
+    run_single(modified(get_rule("adam"), *modifiers), SHAPES, 3, parallel=True)
 
 
 @pytest.mark.parametrize("modifiers", [(), ("clip_global_norm",)], ids=["plain", "clipped"])
@@ -178,11 +191,13 @@ def test_reference_equals_numpy_oracle_over_100_steps(plain, chosen):
         model.weights, model.states, model.rows, weights, strict=True
     ):
         read = reference_readout(rule, ours, state, STEPS, row).numpy()
-        np.testing.assert_allclose(read, theirs, rtol=1e-12, atol=1e-12 * np.abs(theirs).max())
+        np.testing.assert_allclose(
+            read, theirs, rtol=1e-12, atol=1e-12 * np.abs(theirs).max(initial=0)
+        )
 
 
 def test_members_are_clipped_apart_and_have_their_own_step_and_rows():
-    rule = modified(get_rule("adamw"), "clip_global_norm")
+    rule = modified(get_rule("adam"), *CLIPPED)
     compiled = kernel(rule, torch.float64)
     rng = np.random.default_rng(4)
     base = hard(rule)
@@ -201,8 +216,6 @@ def test_members_are_clipped_apart_and_have_their_own_step_and_rows():
 
 def test_pieces_of_one_tensor_are_updated_like_tensors_of_their_own():
     """Stacked members lie behind each other in one tensor, some not in use."""
-    from ravine.kernels import addresses, plan
-
     rule = modified(get_rule("momentum"), "clip_global_norm")
     compiled = kernel(rule, torch.float32)
     rng = np.random.default_rng(5)
@@ -225,11 +238,11 @@ def test_pieces_of_one_tensor_are_updated_like_tensors_of_their_own():
 
 @pytest.mark.parametrize("rule", formulas(), ids=name)
 def test_nan_and_infinity_stay_in_their_weight(rule):
-    compiled = kernel(rule, torch.float64)
+    compiled = kernel(rule, torch.float64)  # compiled above
     rng = np.random.default_rng(6)
-    clean = Model.random(rule, rng, [(70_000,)], torch.float64, [hard(rule)])
+    clean = Model.random(rule, rng, [(33_000,)], torch.float64, [hard(rule)])
     dirty = clean.copy()
-    places = {5: np.nan, 40_001: np.inf, 69_999: -np.inf}
+    places = {5: np.nan, 32_900: np.inf, 32_999: -np.inf}
     for step in range(1, 4):
         grads = gradients(rng, clean.weights)
         bad = [g.clone() for g in grads]
@@ -238,10 +251,10 @@ def test_nan_and_infinity_stay_in_their_weight(rule):
         kernel_step(compiled, [clean], [grads], [step])
         kernel_step(compiled, [dirty], [bad], [step])
     ours, expected = dirty.weights[0].numpy(), clean.weights[0].numpy()
-    others = np.delete(np.arange(70_000), list(places))
+    others = np.delete(np.arange(33_000), list(places))
     np.testing.assert_array_equal(ours[others], expected[others])
     assert np.isnan(ours[5])
-    assert not np.isfinite(ours[[40_001, 69_999]]).any()
+    assert not np.isfinite(ours[[32_900, 32_999]]).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -264,8 +277,6 @@ def test_clipping_a_gradient_that_is_not_finite_spreads_nan_as_torch_does(value)
 
 @pytest.mark.parametrize("modifiers", [(), CLIPPED], ids=["plain", "clipped"])
 def test_result_does_not_depend_on_the_number_of_threads(modifiers):
-    import numba
-
     rule = modified(get_rule("adam"), *modifiers)
     compiled = kernel(rule, torch.float32)
     before = numba.get_num_threads()

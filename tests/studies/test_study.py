@@ -15,8 +15,9 @@ from ravine.population import Outcome
 from ravine.problems import Problem, named_problem
 from ravine.rules import get_rule, rule
 from ravine.studies.ledger import Ledger
+from ravine.studies.order import Order
 from ravine.studies.storage import read_curves, read_study, read_trials
-from ravine.studies.study import Order, run_study
+from ravine.studies.study import run_study
 from tests.studies.fake import FakePopulation, outcome
 
 

@@ -15,8 +15,8 @@ from ravine.core.errors import SettingError
 from ravine.problems import Problem, named_problem
 from ravine.rules import Rule, load_rules
 from ravine.studies.contestants import DEFAULT_OPTIMIZERS
+from ravine.studies.order import Order
 from ravine.studies.storage import STUDY, default_folder, refuse_used
-from ravine.studies.study import Order
 
 INTERRUPTED = 130  # the exit status shells give a command stopped by Ctrl-C
 

@@ -47,7 +47,7 @@ def ranking_table(page: Mapping[str, Any]) -> Table:
 def _title(page: Mapping[str, Any]) -> str:
     phase = "confirm" if page["settings"]["confirm"] else "tune"
     seeds = page["settings"]["seeds"][phase]
-    kind = "fresh seeds" if phase == "confirm" else "tuning seeds, not confirmed"
+    kind = "fresh seeds" if phase == "confirm" else "tuning seeds"
     what = f"{page['problem']['model']} on {page['problem']['data']}"
     return f"{what}: mean test {page['score']['name']} over {seeds} {kind}"
 

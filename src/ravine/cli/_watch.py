@@ -1,8 +1,8 @@
 """Progress of a study on a terminal, or as plain lines where there is none."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -45,7 +45,8 @@ class _Display:
         self._console.print(f"notice: {text}", style="yellow", markup=False)
 
     def progressed(self, standing: Standing) -> None:
-        bar = ProgressBar(total=standing.planned, completed=standing.done, width=60)
+        bar = Table.grid()  # which ends the bar's line
+        bar.add_row(ProgressBar(total=standing.planned, completed=standing.done, width=60))
         self._live.update(Group(Text(standing_text(standing)), bar, _best(standing)))
 
 
@@ -64,7 +65,7 @@ class _Lines:
         self._print(f"notice: {text}")
 
     def progressed(self, standing: Standing) -> None:
-        now = time.monotonic()
+        now = monotonic()
         if standing.phase != self._phase or now - self._printed > SECONDS_BETWEEN_LINES:
             self._phase, self._printed = standing.phase, now
             self._print(standing_text(standing) + best_text(standing))

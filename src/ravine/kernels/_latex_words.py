@@ -108,11 +108,16 @@ class Words:
             return sympy.Symbol(f"n{_below(over)}")  # mean() counts the weights so
         return sympy.Symbol(rf"\sum{_below(over)} \left({self.latex(x)}\right)")
 
+    def _rank(self, factor: sympy.Basic) -> int:
+        # A sum takes all that follows it for its own, so it is printed last.
+        is_sum = any(str(s).startswith(r"\sum") for s in factor.free_symbols)
+        return 2 if is_sum else int(self.is_per_weight(factor))
+
     def _product(self, parts: list[sympy.Basic]) -> sympy.Basic:
         factors = _flat(sympy.Mul, parts)
         negative = factors.count(sympy.S.NegativeOne) % 2
         rest = [f for f in factors if f not in (sympy.S.One, sympy.S.NegativeOne)]
-        rest.sort(key=self.is_per_weight)
+        rest.sort(key=self._rank)
         if negative:
             rest.insert(0, sympy.S.NegativeOne)
         return sympy.Mul(*rest, evaluate=False) if len(rest) > 1 else (rest or [sympy.S.One])[0]

@@ -91,9 +91,10 @@ def lower(rule: Rule) -> Program:
 def _sums_by_depth(results: Iterable[sympy.Expr]) -> list[list[SumOver]]:
     """Group reductions so that each one only needs sums of earlier groups."""
     levels: list[list[SumOver]] = []
+    seen: set[sympy.Basic] = set()
     for expression in results:
-        for node in sympy.postorder_traversal(expression):
-            if isinstance(node, SumOver) and not any(node in level for level in levels):
+        for node in _postorder(expression, seen):
+            if isinstance(node, SumOver):
                 inner = [
                     i for i, level in enumerate(levels) if any(node.args[0].has(s) for s in level)
                 ]
@@ -101,6 +102,15 @@ def _sums_by_depth(results: Iterable[sympy.Expr]) -> list[list[SumOver]]:
                 levels.extend([] for _ in range(depth + 1 - len(levels)))
                 levels[depth].append(node)
     return levels
+
+
+def _postorder(node: sympy.Basic, seen: set[sympy.Basic]) -> Iterator[sympy.Basic]:
+    """Yield what has not been seen, once each: as trees, shared parts would grow exponentially."""
+    if node not in seen:
+        seen.add(node)
+        for part in node.args:
+            yield from _postorder(part, seen)
+        yield node
 
 
 def _stage(
@@ -146,6 +156,7 @@ class _Printer:
     constants: dict[str, str] = field(default_factory=dict)
     _atoms: dict[tuple[sympy.Basic, bool], str] = field(default_factory=dict)
     _constant_of: dict[sympy.Basic, str] = field(default_factory=dict)
+    _varies: dict[sympy.Basic, bool] = field(default_factory=dict)
 
     def array(self, node: sympy.Basic) -> str:
         """Return the name that holds an expression's value per weight."""
@@ -243,7 +254,9 @@ class _Printer:
             return False
         if node.is_Symbol:
             return str(node) in self.arrays
-        return any(self._per_weight(a) for a in node.args)
+        if node not in self._varies:
+            self._varies[node] = any(self._per_weight(a) for a in node.args)
+        return self._varies[node]
 
 
 def _split_sign(term: sympy.Basic) -> tuple[str, sympy.Basic]:

@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ravine.core.errors import SettingError, unknown
-from ravine.kernels import Kernel, Plan, addresses, kernel, lower, plan
+from ravine.kernels import Kernel, addresses, kernel, lower, plan
+from ravine.optim._launch import Group, Launch, launch
 from ravine.optim._memory import alike, gradient, kernel_can, laid_out, wide
 from ravine.rules import Rule, initial_state, reference_readout, reference_step
-
-Group = dict[str, Any]
 
 
 class RuleOptimizer(Optimizer):
@@ -46,7 +45,7 @@ class RuleOptimizer(Optimizer):
         self._hypers_of = hypers_of
         self._counted = counted
         self._reading_out = False
-        self._plans: dict[Any, Plan] = {}
+        self._launches: dict[Rule, Launch] = {}
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
@@ -135,25 +134,45 @@ class RuleOptimizer(Optimizer):
         return found
 
     def _step_rule(self, rule: Rule, groups: Sequence[Group]) -> None:
+        parameters = [p for g in groups for p in g["params"] if p.grad is not None]
+        prepared = self._launches.get(rule)
+        if prepared is not None and prepared.fits(parameters, self.state):
+            prepared.step(self._hypers_of)
+        elif parameters:
+            self._first_step(rule, groups)
+
+    def _first_step(self, rule: Rule, groups: Sequence[Group]) -> None:
+        """Step after parameters, gradients or states have changed, and prepare those to come."""
         # All gradients are looked at before any state changes: one of them may be refused.
         found = [(p, gradient(p), g) for g in groups for p in g["params"] if p.grad is not None]
-        if not found:
-            return
         hypers = {id(g): self._hypers_of(g, rule) for g in groups}
         leaves = [
             _Leaf(p, grad, *self._begin_step(rule, p, g), hypers[id(g)]) for p, grad, g in found
         ]
         parameters = [leaf.parameter for leaf in leaves]
         dtypes = {p.dtype for p in parameters}
-        one_launch = len(dtypes) == 1 or not _sums_over_member(rule)
-        if one_launch and all(map(kernel_can, parameters)):
-            for dtype in dtypes:
-                self._run_kernel(
-                    kernel(rule, dtype), [x for x in leaves if x.gradient.dtype == dtype]
-                )
-        else:
+        self._launches.pop(rule, None)
+        if not all(map(kernel_can, parameters)):
             _run_reference(rule, leaves)
+        elif len(dtypes) == 1:
+            compiled = kernel(rule, dtypes.pop())
+            _run_kernel(compiled, leaves)
+            self._launches[rule] = self._launch(compiled, groups, leaves)
+        elif _sums_over_member(rule):
+            _run_reference(rule, leaves)
+        else:
+            for dtype in dtypes:
+                _run_kernel(kernel(rule, dtype), [x for x in leaves if x.gradient.dtype == dtype])
         torch.autograd.graph.increment_version(parameters)
+
+    def _launch(
+        self, compiled: Kernel, groups: Sequence[Group], leaves: Sequence["_Leaf"]
+    ) -> Launch:
+        counts = [(g, sum(p.grad is not None for p in g["params"])) for g in groups]
+        keys = [_key(compiled.rule, name) for name in compiled.rule.state]
+        states = [self.state[leaf.parameter] for leaf in leaves] if keys or self._counted else []
+        parameters = [leaf.parameter for leaf in leaves]
+        return launch(compiled, counts, parameters, states, keys, counted=self._counted)
 
     def _begin_step(
         self, rule: Rule, parameter: Tensor, group: Group
@@ -185,25 +204,13 @@ class RuleOptimizer(Optimizer):
         for name in rule.state:
             state.setdefault(_key(rule, name), start[name])
 
-    def _run_kernel(self, compiled: Kernel, leaves: Sequence["_Leaf"]) -> None:
-        rule = compiled.rule
-        columns = [[leaf.state[_key(rule, name)] for leaf in leaves] for name in rule.state]
-        parameters = [leaf.parameter for leaf in leaves]
-        table = np.array([[leaf.t, *(leaf.hypers[n] for n in rule.hypers)] for leaf in leaves])
-        sizes = tuple(p.numel() for p in parameters)
-        if (compiled, sizes) not in self._plans:
-            pieces = [(i, 0, size, i) for i, size in enumerate(sizes)]
-            self._plans[compiled, sizes] = plan(compiled, pieces, [0] * len(sizes))
-        tensors = addresses([parameters, [leaf.gradient for leaf in leaves], *columns])
-        compiled(tensors, table, self._plans[compiled, sizes])
-
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {
             "_rule_of": self._rule_of,
             "_hypers_of": self._hypers_of,
             "_counted": self._counted,
             "_reading_out": False,
-            "_plans": {},
+            "_launches": {},
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -221,6 +228,16 @@ class _Leaf(NamedTuple):
     state: dict[str, Any]
     t: float
     hypers: Mapping[str, float]
+
+
+def _run_kernel(compiled: Kernel, leaves: Sequence[_Leaf]) -> None:
+    rule = compiled.rule
+    columns = [[leaf.state[_key(rule, name)] for leaf in leaves] for name in rule.state]
+    parameters = [leaf.parameter for leaf in leaves]
+    table = np.array([[leaf.t, *(leaf.hypers[n] for n in rule.hypers)] for leaf in leaves])
+    pieces = [(i, 0, p.numel(), i) for i, p in enumerate(parameters)]
+    tensors = addresses([parameters, [leaf.gradient for leaf in leaves], *columns])
+    compiled(tensors, table, plan(compiled, pieces, [0] * len(parameters)))
 
 
 def _run_reference(rule: Rule, leaves: Sequence[_Leaf]) -> None:

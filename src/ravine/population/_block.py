@@ -61,7 +61,8 @@ class Block:
 
     Args:
         functions: The model as pure functions.
-        gradient: Stacked, perhaps compiled, `Functions.gradient`.
+        gradient: Stacked `Functions.gradient`, perhaps compiled.
+        evaluation: Stacked `Functions.evaluate`, perhaps compiled for `evaluation_rows` rows.
         budget: Of every member.
         slots: Number of members that train at once.
         dtype: Of weights and gradients.
@@ -71,6 +72,7 @@ class Block:
 
     functions: Functions
     gradient: Callable[..., Any]
+    evaluation: Callable[..., Any]
     budget: Budget
     slots: int
     dtype: torch.dtype
@@ -88,7 +90,7 @@ class Block:
         self.weights, self.buffers, self.norm = map(self._stack, self._start(0))
         self.state = [tuple(torch.zeros_like(w) for w in self.weights) for _ in range(self.states)]
         self.pool = Pool(self.problem.data.x, self.problem.data.y)
-        self._evaluate = stacked(self.functions.evaluate)
+        self._evaluate_rest = stacked(self.functions.evaluate)
         self._runs: list[_RuleRun] = []
 
     @property
@@ -177,10 +179,10 @@ class Block:
         weights = self._readout()
         for start in range(0, count, self.evaluation_rows):
             piece = torch.from_numpy(table[:, start : start + self.evaluation_rows])
+            whole = piece.shape[1] == self.evaluation_rows
+            evaluate = self.evaluation if whole else self._evaluate_rest
             with torch.no_grad():
-                both = self._evaluate(
-                    weights, self.buffers, piece, self.norm, self.pool.x, self.pool.y
-                )
+                both = evaluate(weights, self.buffers, piece, self.norm, self.pool.x, self.pool.y)
             sums += torch.stack(both).double().numpy() * piece.shape[1]
         means = sums / count if count else np.full_like(sums, np.nan)
         empty = [slot for slot, member in enumerate(self.members) if member is None]
@@ -258,7 +260,7 @@ class Block:
         return np.array([[t.data_ptr() for t in c] for c in columns], np.int64).T.copy()
 
 
-def example(block: Block) -> tuple[Any, ...]:
-    """Return arguments of the shapes that a block's gradient is called with."""
-    rows = torch.zeros(block.slots, block.budget.batch, dtype=torch.int64)
-    return block.weights, block.buffers, rows, block.norm, block.pool.x, block.pool.y
+def example(block: Block, rows: int) -> tuple[Any, ...]:
+    """Return arguments of the shapes that a block's functions are called with."""
+    chosen = torch.zeros(block.slots, rows, dtype=torch.int64)
+    return block.weights, block.buffers, chosen, block.norm, block.pool.x, block.pool.y

@@ -5,6 +5,8 @@ from torch.fx import GraphModule, Node
 
 _BMM = torch.ops.aten.bmm.default
 _TRANSPOSE = torch.ops.aten.transpose.int
+_CLONE = torch.ops.aten.clone.default
+_ROW_MAJOR = {"memory_format": torch.contiguous_format}
 # Floats in the widest vector register; results of another width leave it partly empty.
 _VECTOR = 16
 
@@ -25,7 +27,10 @@ def transpose_narrow_products(module: GraphModule) -> None:
             with graph.inserting_before(node):
                 flipped = [graph.call_function(_TRANSPOSE, (m, 1, 2)) for m in (right, left)]
                 product = graph.call_function(_BMM, tuple(flipped))
-                result = graph.call_function(_TRANSPOSE, (product, 1, 2))
+                back = graph.call_function(_TRANSPOSE, (product, 1, 2))
+                # Laid out as before: kernels read gradients by address, and views need it too.
+                # Where an elementwise operation follows, the compiler makes the copy part of it.
+                result = graph.call_function(_CLONE, (back,), _ROW_MAJOR)
             node.replace_all_uses_with(result)
             graph.erase_node(node)
     module.recompile()

@@ -12,7 +12,7 @@ from typing import Any
 import sympy
 from sympy.core.relational import Relational
 from sympy.functions.elementary.piecewise import ExprCondPair
-from sympy.logic.boolalg import Boolean, BooleanAtom
+from sympy.logic.boolalg import BooleanAtom
 
 from ravine.core.errors import SettingError
 from ravine.rules._rule import Rule
@@ -76,7 +76,7 @@ def trace(rule: Rule) -> Trace:
 def _refuse_unknown(rule: Rule, results: Iterable[Any]) -> None:
     """Refuse what kernels have no code for."""
     todo = list(results)
-    seen, booleans = set(todo), [v for v in todo if isinstance(v, Boolean)]
+    seen, booleans = set(todo), [v for v in todo if not isinstance(v, sympy.Expr)]
     while todo:
         node = todo.pop()
         if not isinstance(node, _KNOWN) or node in booleans:

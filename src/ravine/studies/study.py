@@ -1,29 +1,18 @@
 """One study: from settings to a folder with its results."""
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ravine.core.errors import SettingError
 from ravine.core.machine import machine, versions
 from ravine.kernels import latex
 from ravine.population import Population
-from ravine.problems import Problem
-from ravine.rules import Rule
-from ravine.schedules import get_schedule
-from ravine.studies.contestants import DEFAULT_OPTIMIZERS, Contestant, contestants
+from ravine.studies.contestants import Contestant
 from ravine.studies.ledger import Ledger
 from ravine.studies.listening import Estimate, Listener, Silent
-from ravine.studies.protocol import (
-    Chosen,
-    Extension,
-    Phase,
-    Plan,
-    make_plan,
-    run_protocol,
-)
+from ravine.studies.order import Checked, Order, check
+from ravine.studies.protocol import Chosen, Extension, run_protocol
 from ravine.studies.storage import FORMAT, curves_frame, refuse_used, trials_frame
 from ravine.studies.summary import Evidence, summarise
 from ravine.studies.timing import seconds_per_step
@@ -31,65 +20,6 @@ from ravine.studies.verdict import Scope
 from ravine.studies.winner import Recipe, winner_code
 
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to compare, and within which budget.
-
-    Args:
-        problem: Model, data, loss and score.
-        optimizers: Names or rules.
-        own: Rules of the user by name.
-        settings: Hyper-parameters fixed for every optimizer that has them.
-        rates: Learning rates to try; None for the log grid.
-        trials: Rates on the grid; None for 12.
-        seeds: Seeds of the last phase; None for 20, or 3 without confirm.
-        epochs: Passes over the training rows; None for the problem's.
-        batch: Rows per step or ``"full"``; None for the problem's.
-        schedule: Of the learning rate; None for the problem's.
-        confirm: Whether to select and confirm after tuning.
-        seed: Base seed.
-        command: How the study was started, for the record.
-        source: Python expression that makes the problem again, for the winner's program.
-    """
-
-    problem: Problem
-    optimizers: Sequence[str | Rule] = DEFAULT_OPTIMIZERS
-    own: Mapping[str, Rule] = field(default_factory=dict)
-    settings: Mapping[str, float] = field(default_factory=dict)
-    rates: Sequence[float] | None = None
-    trials: int | None = None
-    seeds: int | None = None
-    epochs: int | None = None
-    batch: int | str | None = None
-    schedule: str | None = None
-    confirm: bool = True
-    seed: int = 0
-    command: str = ""
-    source: str | None = None
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """An order with every default filled in."""
-
-    order: Order
-    problem: Problem
-    competing: list[Contestant]
-    plan: Plan
-    epochs: int
-    batch: int
-    schedule: str
-    steps: int
-
-    @property
-    def last(self) -> Phase:
-        return "confirm" if self.plan.confirms else "tune"
-
-    @property
-    def last_seeds(self) -> tuple[int, ...]:
-        return self.plan.confirm if self.plan.confirms else self.plan.tune
 
 
 def run_study(
@@ -113,7 +43,7 @@ def run_study(
     refuse_used(folder)
     listener = listener or Silent()
     notices = _Notices(listener)
-    checked = _check(order)
+    checked = check(order)
     population = make_population(
         order.problem,
         batch=checked.batch,
@@ -157,32 +87,7 @@ class _Notices:
             self._listener.noticed(text)
 
 
-def _check(order: Order) -> _Checked:
-    problem = order.problem
-    competing = contestants(order.optimizers, order.settings, order.own)
-    plan = make_plan(
-        rates=order.rates,
-        trials=order.trials,
-        seeds=order.seeds,
-        confirm=order.confirm,
-        seed=order.seed,
-    )
-    if not len(problem.split(0).validation) and (plan.confirms or len(plan.rates) > 1):
-        raise SettingError(
-            f"problem {problem.name} has no validation split to choose a learning rate on; give"
-            " one with --lr, and --no-confirm"
-        )
-    epochs = problem.epochs if order.epochs is None else order.epochs
-    if epochs < 1:
-        raise SettingError(f"epochs must be >= 1, got {epochs}")
-    batch = problem.batch_size(order.batch)
-    steps = epochs * problem.steps_per_epoch(batch)
-    schedule = problem.schedule if order.schedule is None else order.schedule
-    get_schedule(schedule)  # raises when there is none of that name
-    return _Checked(order, problem, competing, plan, epochs, batch, schedule, steps)
-
-
-def _estimate(checked: _Checked, population: Population) -> Estimate:
+def _estimate(checked: Checked, population: Population) -> Estimate:
     plan, optimizers = checked.plan, len(checked.competing)
     return Estimate(
         members=plan.members(optimizers),
@@ -192,7 +97,7 @@ def _estimate(checked: _Checked, population: Population) -> Estimate:
     )
 
 
-def _first_page(checked: _Checked, notices: list[str]) -> dict[str, Any]:
+def _first_page(checked: Checked, notices: list[str]) -> dict[str, Any]:
     """Return what ``study.json`` holds before the first result."""
     order, plan, problem = checked.order, checked.plan, checked.problem
     described = problem.describe()
@@ -242,7 +147,7 @@ def _described(one: Contestant) -> dict[str, Any]:
     }
 
 
-def _results(checked: _Checked, ledger: Ledger) -> dict[str, Any]:
+def _results(checked: Checked, ledger: Ledger) -> dict[str, Any]:
     """Run the protocol and return the parts of ``study.json`` it decides."""
     problem = checked.problem
     chosen, extension = run_protocol(
@@ -267,7 +172,7 @@ def _results(checked: _Checked, ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _alone(checked: _Checked, chosen: Sequence[Chosen]) -> dict[str, float]:
+def _alone(checked: Checked, chosen: Sequence[Chosen]) -> dict[str, float]:
     seed = checked.last_seeds[0]
     rules = {
         one.contestant.name: (one.contestant.rule, {**one.contestant.hypers, "lr": one.lr})
@@ -282,7 +187,7 @@ def _extension(extension: Extension | None) -> dict[str, Any] | None:
     return {"trials": extension.trials, "reason": extension.reason, "lr": extension.rates}
 
 
-def _scope(checked: _Checked) -> Scope:
+def _scope(checked: Checked) -> Scope:
     problem = checked.problem
     full = checked.batch == problem.batch_size("full")
     return Scope(
@@ -301,7 +206,7 @@ def _scope(checked: _Checked) -> Scope:
     )
 
 
-def _winner(checked: _Checked, winner: Chosen | None) -> dict[str, Any] | None:
+def _winner(checked: Checked, winner: Chosen | None) -> dict[str, Any] | None:
     if winner is None:
         return None
     recipe = Recipe(
