@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ravine.kernels import Kernel, Plan, kernel, plan
+from ravine.population._compile import as_compiled
 from ravine.population._members import Member
 from ravine.population._model import Functions, Pool, Tensors, initial_model, stacked, tensors_of
 from ravine.problems import Problem
@@ -152,7 +153,7 @@ class Block:
         tables = [self._table(run, steps) for run in self._runs]
         losses = torch.empty(steps, self.slots, dtype=self.dtype)
         arrays = self._addresses()
-        with torch.no_grad():
+        with torch.no_grad(), as_compiled():
             for step in range(steps):
                 gradients, losses[step], self.buffers = self.gradient(
                     self.weights, self.buffers, rows[step], self.norm, self.pool.x, self.pool.y
@@ -178,10 +179,11 @@ class Block:
             table[slot] = chosen
         weights = self._readout()
         for start in range(0, count, self.evaluation_rows):
-            piece = torch.from_numpy(table[:, start : start + self.evaluation_rows])
+            chosen = np.ascontiguousarray(table[:, start : start + self.evaluation_rows])
+            piece = torch.from_numpy(chosen)
             whole = piece.shape[1] == self.evaluation_rows
             evaluate = self.evaluation if whole else self._evaluate_rest
-            with torch.no_grad():
+            with torch.no_grad(), as_compiled():
                 both = evaluate(weights, self.buffers, piece, self.norm, self.pool.x, self.pool.y)
             sums += torch.stack(both).double().numpy() * piece.shape[1]
         means = sums / count if count else np.full_like(sums, np.nan)

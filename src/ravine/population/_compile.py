@@ -47,6 +47,15 @@ def compiled(function: Callable[..., Any], arguments: tuple[Any, ...], notice: N
     return fast
 
 
+def as_compiled() -> Any:
+    """Return a context in which nothing is compiled anew: what does not fit runs uncompiled.
+
+    Shapes and layouts never change, so everything fits. Were it otherwise, a forked worker would
+    wait for ever for the compiler's threads, which only its parent has.
+    """
+    return torch.compiler.set_stance("eager_on_recompile")
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Run a block with one thread per operation: a population's workers have a core each."""

@@ -8,7 +8,6 @@ from torch import Tensor
 from ravine.population._model import Pool, batch, initial_model
 from ravine.problems import Problem
 
-
 # Of one worker: about what a core has to itself of a server's last-level cache, and some more.
 CACHE_BYTES = 12 * 2**20
 

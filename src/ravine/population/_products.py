@@ -1,12 +1,14 @@
 """Rewriting matrix products of a traced graph so that they run at the library's full speed."""
 
+from typing import Any
+
 import torch
 from torch.fx import GraphModule, Node
 
 _BMM = torch.ops.aten.bmm.default
 _TRANSPOSE = torch.ops.aten.transpose.int
 _CLONE = torch.ops.aten.clone.default
-_ROW_MAJOR = {"memory_format": torch.contiguous_format}
+_ROW_MAJOR: dict[str, Any] = {"memory_format": torch.contiguous_format}
 # Floats in the widest vector register; results of another width leave it partly empty.
 _VECTOR = 16
 
