@@ -52,7 +52,7 @@ def test_processes_share_compiled_code_even_when_they_start_at_once(tmp_path):
     racing = [start(tmp_path), start(tmp_path)]
     for process in racing:
         assert finish(process).startswith("[0.5, 0.5, 0.5]")
-    assert len(list(tmp_path.glob("ravine_sgd_torch_*.py"))) == 1
+    assert len(list(tmp_path.glob("ravine_sgd_*.py"))) == 1
     assert not list(tmp_path.glob("*.tmp"))
     assert finish(start(tmp_path)) == "[0.5, 0.5, 0.5] 1 0"
 
@@ -66,6 +66,13 @@ def test_changing_the_rate_never_recompiles():
         optimizer.step()
     assert len(kernel(get_rule("sgd"), torch.float32)._step.signatures) == 1
     assert weight.tolist() == [1 - 1.875] * 5
+
+
+def test_conventions_that_differ_in_defaults_alone_are_compiled_once():
+    of = {c: kernel(get_rule("rmsprop", c), torch.float64)._step for c in ("torch", "lecture")}
+    assert of["torch"] is of["lecture"]
+    momenta = {kernel(get_rule("momentum", c), torch.float64)._step for c in ("torch", "lecture")}
+    assert len(momenta) == 2
 
 
 def test_folder_is_the_given_one_or_the_users(tmp_path, monkeypatch):

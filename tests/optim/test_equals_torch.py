@@ -48,7 +48,7 @@ def twins(shapes=SHAPES, dtype=torch.float64, seed=0):
 def give_gradients(ours, theirs, rng):
     for a, b in zip(ours, theirs, strict=True):
         g = np.asarray(rng.normal(size=a.shape) * 10.0 ** rng.uniform(-2, 1))
-        a.grad, b.grad = (torch.from_numpy(g).to(p) for p in (a, b))
+        a.grad, b.grad = (torch.from_numpy(g.copy()).to(p) for p in (a, b))
 
 
 def assert_same(ours, theirs, tolerance=1e-12):
@@ -85,8 +85,8 @@ def test_weights_and_states_equal_torch_over_100_steps_of_a_schedule(name, setti
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [PAIRS[1], PAIRS[2], PAIRS[8], PAIRS[9], PAIRS[13]],
-    ids=[IDS[i] for i in (1, 2, 8, 9, 13)],
+    [PAIRS[1], PAIRS[8]],
+    ids=[IDS[1], IDS[8]],
 )
 def test_single_precision_equals_torch_to_rounding(name, settings):
     """One step at a time from the same numbers: a few units in the last place of each term."""
@@ -106,7 +106,7 @@ def test_single_precision_equals_torch_to_rounding(name, settings):
         for a, b, old in zip(ours, theirs, before, strict=True):
             # 8 roundings of terms no larger than the gradient, the weight and the step.
             size = old.abs() + (b - old).abs() + 0.05 * b.grad.abs()
-            if name == "RMSprop":
+            if name == "RMSprop":  # g / sqrt(v) is at most 1 / sqrt(1 - alpha)
                 size = size + 0.05 / (1 - 0.99) ** 0.5
             assert ((a - b).abs() <= 8 * 2**-24 * size).all()
 

@@ -91,10 +91,9 @@ def kernel(rule: Rule, dtype: torch.dtype, *, parallel: bool = True) -> Kernel:
     import numba  # noqa: PLC0415  (costs 0.4 s, which a program that only builds a model saves)
 
     program = lower(rule)
-    source = numba_source(program, repr(rule), DTYPES[dtype], __version__, parallel=parallel)
-    module = module_from_source(
-        f"{rule.name}_{rule.convention}", source, numba.__version__, np.__version__
-    )
+    # By name without convention: conventions that only differ in defaults share one module.
+    source = numba_source(program, rule.name, DTYPES[dtype], __version__, parallel=parallel)
+    module = module_from_source(rule.name, source, numba.__version__, np.__version__)
     compiled = Kernel(rule, program, dtype, module.step)
     # A step over no chunks: whatever has to be compiled is compiled now.
     nothing = np.zeros((0, len(program.arrays)), np.int64)

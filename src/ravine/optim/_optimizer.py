@@ -270,6 +270,8 @@ def _check_settings(group: Group, defaults: Mapping[str, Any]) -> None:
             raise unknown("setting of a parameter group", name, defaults)
         if isinstance(value, str):  # float() would read it
             raise SettingError(f"{name} must be a number, got {value!r}")
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise SettingError(f"{name} must be one number, got shape {tuple(value.shape)}")
 
 
 def _check_hypers(rule: Rule, hypers: Mapping[str, float]) -> None:

@@ -24,9 +24,6 @@ from ravine.optim._torch_rules import (
 def _defaults(arguments: dict[str, Any]) -> dict[str, Any]:
     if arguments.get("fused") and arguments.get("foreach"):
         raise SettingError("fused and foreach must not both be True; Ravine needs neither")
-    lr = arguments["lr"]
-    if isinstance(lr, torch.Tensor) and lr.numel() != 1:
-        raise SettingError(f"lr must be one number, got a tensor of shape {tuple(lr.shape)}")
     left_out = ("self", "params", "__class__")
     return {name: value for name, value in arguments.items() if name not in left_out}
 

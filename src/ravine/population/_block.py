@@ -23,7 +23,7 @@ from ravine.schedules import Schedule
 
 # Row indices of this many batches' worth are laid out at once, to bound the memory they take.
 _MOST_INDICES = 4_000_000
-# A block holds members of a few seeds at a time.
+# A block holds members of a few seeds at a time; never more starts are kept than it has slots.
 _SEEDS_KEPT = 32
 
 
@@ -84,7 +84,7 @@ class Block:
 
     def __post_init__(self) -> None:
         # Members of different optimizers share seeds, and with them starts and batch orders.
-        self._start = lru_cache(maxsize=_SEEDS_KEPT)(self._start_of)
+        self._start = lru_cache(maxsize=min(_SEEDS_KEPT, self.slots))(self._start_of)
         self._order = lru_cache(maxsize=_SEEDS_KEPT)(self._order_of)
         self.members = [None] * self.slots
         self.steps = np.zeros(self.slots, np.int64)
@@ -100,7 +100,7 @@ class Block:
         return self.functions.problem
 
     def _stack(self, tensors: Tensors) -> Tensors:
-        return tuple(t.expand(self.slots, *t.shape).contiguous() for t in tensors)
+        return tuple(t.repeat(self.slots, *[1] * t.ndim) for t in tensors)
 
     def put(self, slot: int, member: Member) -> None:
         """Let a member begin in a slot."""
@@ -179,8 +179,7 @@ class Block:
             table[slot] = chosen
         weights = self._readout()
         for start in range(0, count, self.evaluation_rows):
-            chosen = np.ascontiguousarray(table[:, start : start + self.evaluation_rows])
-            piece = torch.from_numpy(chosen)
+            piece = torch.from_numpy(table[:, start : start + self.evaluation_rows].copy())
             whole = piece.shape[1] == self.evaluation_rows
             evaluate = self.evaluation if whole else self._evaluate_rest
             with torch.no_grad(), as_compiled():

@@ -1,7 +1,9 @@
 """Compiling the stacked gradient, where a C++ compiler is there to do it."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -36,15 +38,24 @@ def compiled(function: Callable[..., Any], arguments: tuple[Any, ...], notice: N
         )
         return function
     try:
+        _import_compiler()
         with torch.no_grad():
             graph = make_fx(torch.func.functionalize(function, remove="mutations"))(*arguments)
             transpose_narrow_products(graph)
             fast = torch.compile(graph, fullgraph=True, dynamic=False)
             fast(*arguments)
     except Exception as error:
-        notice(f"the model could not be compiled and trains slower ({first_line(error)})")
+        reason = first_line(getattr(error, "inner_exception", error))
+        notice(f"the model could not be compiled and trains slower ({reason})")
         return function
     return fast
+
+
+def _import_compiler() -> None:
+    with warnings.catch_warnings():
+        # torch's compiler imports parts of torch that torch itself deprecates.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import_module("torch._inductor.compile_fx")
 
 
 def as_compiled() -> Any:

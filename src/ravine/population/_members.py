@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import nan
+from numbers import Integral
 from typing import NamedTuple
 
+from ravine.core.errors import SettingError
 from ravine.rules import Rule
 
 
@@ -16,8 +18,13 @@ class Member:
         id: Number that results are stored under.
         optimizer: Name that results are reported under.
         rule: The rule, modifiers included.
-        hypers: Value of every hyper-parameter of the rule; ``lr`` is the schedule's base.
-        seed: Fixes split, initial weights, batch order and dropout.
+        hypers: Hyper-parameters of the rule by name or alias, those left out at their defaults;
+            kept by the formula's names. ``lr`` is the schedule's base.
+        seed: Fixes split, initial weights, batch order and dropout; >= 0.
+
+    Raises:
+        SettingError: When a hyper-parameter is unknown or out of bounds, or the seed is no
+            integer >= 0.
     """
 
     id: int
@@ -25,6 +32,11 @@ class Member:
     rule: Rule
     hypers: Mapping[str, float]
     seed: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hypers", self.rule.check(self.hypers))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, Integral) or self.seed < 0:
+            raise SettingError(f"seed must be an integer >= 0, got {self.seed!r}")
 
 
 class CurvePoint(NamedTuple):
@@ -44,13 +56,14 @@ class Outcome:
     Args:
         member: The member.
         status: ``"ok"``, ``"diverged"`` or ``"stopped"`` (as hopeless).
-        diverged_at: First step whose loss was not finite, from 1.
+        diverged_at: First step whose loss was not finite, from 1; where every step's was and
+            only an evaluation's was not, the step before it.
         steps: Steps made.
         seconds: The member's share of the time its block ran.
         train_loss: Mean over the steps since the evaluation before the last.
         val_loss: On the validation rows at the end; NaN where there are none.
         val_score: Likewise.
-        test_loss: On the test rows at the end; NaN unless asked for.
+        test_loss: On the test rows at the end; NaN unless asked for and ``"ok"``.
         test_score: Likewise.
         curve: The evaluations on the way, the start included.
     """

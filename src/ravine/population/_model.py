@@ -57,8 +57,7 @@ class Functions:
             return self.problem.loss(outputs, y), new
 
         gradient, (loss, new) = grad_and_value(loss_of, has_aux=True)(weights)
-        # The kernel reads gradients through their addresses, in the order of the weights.
-        return tuple(g.contiguous() for g in gradient), loss, new
+        return gradient, loss, new
 
     def evaluate(
         self, weights: Tensors, buffers: Tensors, rows: Tensor, norm: Tensors, pool: Pool
@@ -113,6 +112,25 @@ def stacked(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(weights, buffers, rows, norm, Pool(x, y))
 
     return vmap(plain, in_dims=(0, 0, 0, 0, None, None))
+
+
+def stacked_gradient(functions: Functions) -> Callable[..., Any]:
+    """Return `Functions.gradient` as a function of stacks, every slot with memory of its own.
+
+    Kernels read gradients by address, and members that begin write into buffers. What does not
+    depend on the member leaves `vmap` as one tensor that is seen through every slot.
+    """
+    over_members = stacked(functions.gradient)
+
+    def gradient(*arguments: Any) -> tuple[Tensors, Tensor, Tensors]:
+        gradients, loss, buffers = over_members(*arguments)
+        return _laid_out(gradients), loss, _laid_out(buffers)
+
+    return gradient
+
+
+def _laid_out(tensors: Tensors) -> Tensors:
+    return tuple(t.contiguous() for t in tensors)
 
 
 def batch(rows: Tensor, norm: Tensors, pool: Pool) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from ravine.population._block import Block, Budget, example
 from ravine.population._compile import compiled, one_thread
 from ravine.population._members import Member, Progress
 from ravine.population._memory import CACHE_BYTES, bytes_per_slot, rows_within
-from ravine.population._model import functions_of, stacked
+from ravine.population._model import functions_of, stacked, stacked_gradient
 from ravine.population._run import Event, Runner
 from ravine.population._single import Single
 from ravine.population._stackable import why_not_stackable
@@ -148,7 +148,7 @@ class Population:
         if self._largest is not None:
             slots = max(1, min(slots, -(-self._largest // self.workers)))
         functions = functions_of(self.problem, self.dtype)
-        gradient = stacked(functions.gradient)
+        gradient = stacked_gradient(functions)
         evaluation = stacked(functions.evaluate)
         rows = _equal_pieces(self.problem, rows_within(self._memory, per_row * slots))
         make = (gradient, evaluation, self.budget, slots, self.dtype, self._states, rows)

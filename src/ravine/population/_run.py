@@ -48,6 +48,8 @@ class Runner:
 
     def events(self) -> Iterator[Event]:
         """Train until the source is empty, one event per evaluation."""
+        for slot in self.block.occupied():  # of a run that was abandoned in this process
+            self.block.take_out(slot)
         started = self._fill()
         while occupied := self.block.occupied():
             begin = perf_counter()
@@ -95,14 +97,21 @@ class Runner:
         for slot in due:
             self._note(slot, float(loss[slot]), float(score[slot]))
         ended = [slot for slot in due if self._has_ended(slot)]
-        if self.test and any(self._outcomes[s].status == "ok" for s in ended):
-            loss, score = self.block.evaluate("test")
-            for slot in ended:
-                self._outcomes[slot].test_loss = float(loss[slot])
-                self._outcomes[slot].test_score = float(score[slot])
+        if self.test:
+            self._evaluate_test([s for s in ended if self._outcomes[s].status == "ok"])
         for slot in ended:
             self.block.take_out(slot)
         return [self._outcomes.pop(slot) for slot in ended]
+
+    def _evaluate_test(self, slots: list[int]) -> None:
+        if not slots:
+            return
+        loss, score = self.block.evaluate("test")
+        for slot in slots:
+            outcome = self._outcomes[slot]
+            outcome.test_loss, outcome.test_score = float(loss[slot]), float(score[slot])
+            if not isfinite(outcome.test_loss):  # the last update was the one too many
+                outcome.status, outcome.diverged_at = "diverged", outcome.steps
 
     def _note(self, slot: int, val_loss: float, val_score: float) -> None:
         outcome, losses = self._outcomes[slot], np.concatenate(self._losses[slot])

@@ -1,6 +1,7 @@
 """The same as a block, with one slot and plain autograd: for models that cannot be stacked."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ class Single:
         self.members = [None]
         self.steps = np.zeros(1, np.int64)
         self.pool = Pool(self.problem.data.x, self.problem.data.y)
+        self._order = lru_cache(maxsize=1)(self.problem.order)  # one epoch's, used at every step
         self._model: nn.Module
         self._optimizer: RuleOptimizer
 
@@ -74,7 +76,7 @@ class Single:
 
     def _step(self, member: Member, step: int) -> float:
         epoch, index = divmod(step, self.budget.steps_per_epoch)
-        order = self.problem.order(member.seed, epoch, self.budget.batch)
+        order = self._order(member.seed, epoch, self.budget.batch)
         changed = self.budget.schedule(step, self.budget.steps, member.hypers)
         self._optimizer.param_groups[0].update({n: float(v) for n, v in changed.items()})
         x, y = batch(torch.from_numpy(order[index]), self._norm(member), self.pool)

@@ -55,8 +55,10 @@ def run_workers(job: Job, count: int, workers: int) -> Iterator[Any]:
         return
     context = multiprocessing.get_context("fork")
     following = context.Value("q", 0)
-    started = [_start(context, job, following, count) for _ in range(workers)]
+    started: list[tuple[BaseProcess, Connection]] = []
     try:
+        for _ in range(workers):
+            started.append(_start(context, job, following, count))
         yield from _receive([connection for _, connection in started])
     finally:
         for process, connection in started:
@@ -67,7 +69,7 @@ def run_workers(job: Job, count: int, workers: int) -> Iterator[Any]:
 
 def _start(context: Any, job: Job, following: Any, count: int) -> tuple[BaseProcess, Connection]:
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, following, count, theirs), daemon=True)
+    process = context.Process(target=_work, args=(job, following, count, theirs, ours), daemon=True)
     with warnings.catch_warnings():
         # Newer Pythons warn that a forked child may find a lock held by a thread that is gone.
         # Workers touch torch, NumPy and generated code only, and none of that takes such locks.
@@ -84,7 +86,7 @@ def _receive(connections: Sequence[Connection]) -> Iterator[Any]:
             assert isinstance(connection, Connection)
             try:
                 kind, value = connection.recv()
-            except EOFError:
+            except (EOFError, OSError):  # OSError: killed half-way through a message
                 raise WorkerError(
                     "a worker process was killed, most likely because memory ran out;"
                     " give a smaller memory budget, batch or model"
@@ -97,9 +99,14 @@ def _receive(connections: Sequence[Connection]) -> Iterator[Any]:
                 open_ones.remove(connection)
 
 
-def _work(job: Job, following: Any, count: int, connection: Connection) -> None:
+def _work(
+    job: Job, following: Any, count: int, connection: Connection, parents_end: Connection
+) -> None:
     # Interrupts are the parent's to handle: it ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # With no reader left a worker whose parent was killed ends at its next message.
+    parents_end.close()
     try:
         for value in job(_numbers(following, count)):
             connection.send(("value", value))

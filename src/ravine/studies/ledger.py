@@ -62,8 +62,11 @@ class Ledger:
         left = {member.id: member for member in members}
         outcomes: dict[int, Outcome] = {}
         self._speed.start()
+        last = phase == self._last
+        # A hopeless setting need not be trained to its end, unless its end is what is reported.
+        run = self._population.run(members, test=last, stop_hopeless=phase == "tune" and not last)
         try:
-            for progress in self._population.run(members, test=phase == self._last):
+            for progress in run:
                 for outcome in progress.finished:
                     del left[outcome.member.id]
                     outcomes[outcome.member.id] = outcome
