@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import nan
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ravine.core.errors import SettingError
 from ravine.rules import Rule
@@ -35,8 +35,9 @@ class Member:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hypers", self.rule.check(self.hypers))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, Integral) or self.seed < 0:
-            raise SettingError(f"seed must be an integer >= 0, got {self.seed!r}")
+        seed: Any = self.seed
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+            raise SettingError(f"seed must be an integer >= 0, got {seed!r}")
 
 
 class CurvePoint(NamedTuple):

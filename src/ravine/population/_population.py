@@ -1,14 +1,17 @@
 """Many trainings as one program: the public face of the population."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from math import inf
+from numbers import Integral, Real
 from time import perf_counter
 from typing import Any
 
 import torch
 
 from ravine.core.errors import SettingError
-from ravine.kernels import kernel
+from ravine.kernels import DTYPES, kernel
 from ravine.population._block import Block, Budget, example
 from ravine.population._compile import compiled, one_thread
 from ravine.population._members import Member, Progress
@@ -46,8 +49,11 @@ class Population:
         largest: Most members that will be run at once; fewer need fewer slots.
         memory_gb: Memory for weights, states and activations of all slots, > 0.
         dtype: ``torch.float32`` or ``torch.float64``.
-        workers: Number of processes; None means one per core.
+        workers: Number of processes; None means one per core. One where none can be forked.
         notice: Called with a sentence when something runs in another way than expected.
+
+    Raises:
+        SettingError: When a setting is unknown or outside its bounds.
     """
 
     def __init__(
@@ -64,14 +70,15 @@ class Population:
         workers: int | None = None,
         notice: Callable[[str], None] = lambda _: None,
     ) -> None:
-        if not memory_gb > 0:
-            raise SettingError(f"memory_gb must be > 0, got {memory_gb!r}")
+        if dtype not in DTYPES:
+            raise SettingError(f"dtype must be torch.float32 or torch.float64, got {dtype!r}")
         self.problem, self.dtype, self.notice = problem, dtype, notice
         self.budget = _budget(problem, batch, epochs, schedule)
-        self.workers = (core_count() if can_fork() else 1) if workers is None else workers
-        self._states = states
-        self._memory = memory_gb * 2**30 / self.workers
-        self._largest = largest
+        processes = core_count() if workers is None else _integer("workers", workers, 1)
+        self.workers = processes if can_fork() else 1
+        self._states = _integer("states", states, 0)
+        self._memory = _gigabytes(memory_gb) * 2**30 / self.workers
+        self._largest = None if largest is None else _integer("largest", largest, 1)
         self._block: Block | Single | None = None
 
     @property
@@ -85,16 +92,29 @@ class Population:
         """Train members and report at every evaluation.
 
         Args:
-            members: In the order in which they shall begin.
+            members: In the order in which they shall begin, each with an id of its own.
             test: Whether to evaluate members on the test rows at their end.
             stop_hopeless: Whether to end members whose validation loss, at half of their steps
                 or later, is above that at their start.
 
         Yields:
             What happened since the last evaluation.
+
+        Raises:
+            SettingError: At once, when two members share an id, or a rule has too many states.
+            RuntimeError: When an earlier run has neither ended nor been closed.
         """
+        members = list(members)
+        ids = [m.id for m in members]
+        if len(set(ids)) < len(ids):
+            twice = next(i for i in ids if ids.count(i) > 1)
+            raise SettingError(f"members must have ids of their own, got {twice} twice")
+        self._check_states({m.rule for m in members})
+        return self._run(members, test, stop_hopeless)
+
+    def _run(self, members: list[Member], test: bool, stop_hopeless: bool) -> Iterator[Progress]:
         with one_thread():
-            block = self._prepared()
+            block = self._idle()
             self._compile_kernels({m.rule for m in members})
 
             def job(numbers: Iterator[int]) -> Iterator[Event]:
@@ -103,16 +123,22 @@ class Population:
                 for event in Runner(block, source, test, stop_hopeless).events():
                     yield _without_members(event)
 
-            yield from self._progress(members, run_workers(job, len(members), self.workers))
+            with closing(run_workers(job, len(members), self.workers)) as events:
+                yield from self._progress(members, events)
 
     def time_step(self, rules: Sequence[Rule]) -> float:
         """Return the seconds that a step of one member takes, all workers busy.
 
         Args:
             rules: Rules that share the slots evenly.
+
+        Raises:
+            SettingError: When a rule has too many states.
+            RuntimeError: When a run has neither ended nor been closed.
         """
+        self._check_states(set(rules))
         with one_thread():
-            block = self._prepared()
+            block = self._idle()
             self._compile_kernels(set(rules))
             count = block.slots * self.workers
             members = [
@@ -134,6 +160,20 @@ class Population:
         if self._block is None:
             self._block = self._make_block()
         return self._block
+
+    def _idle(self) -> Block | Single:
+        block = self._prepared()
+        if block.occupied():
+            raise RuntimeError("a run of this population goes on; exhaust or close it first")
+        return block
+
+    def _check_states(self, rules: set[Rule]) -> None:
+        for rule in rules:
+            if len(rule.state) > self._states:
+                raise SettingError(
+                    f"states must be >= {len(rule.state)}, what {rule.name} keeps per weight,"
+                    f" got {self._states}"
+                )
 
     def _make_block(self) -> Block | Single:
         per_slot = bytes_per_slot(self.problem, self.budget.batch, self._states, self.dtype)
@@ -179,9 +219,7 @@ def _budget(
 ) -> Budget:
     size = problem.batch_size(batch)
     per_epoch = problem.steps_per_epoch(size)
-    passes = problem.epochs if epochs is None else epochs
-    if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
-        raise SettingError(f"epochs must be an integer >= 1, got {passes!r}")
+    passes = problem.epochs if epochs is None else _integer("epochs", epochs, 1)
     steps = passes * per_epoch
     every = max(1, -(-steps // _evaluations(problem, steps * size)))
     chosen = get_schedule(problem.schedule if schedule is None else schedule)
@@ -204,6 +242,18 @@ def _equal_pieces(problem: Problem, most: int) -> int:
     return max(1, rows // max(1, -(-rows // most)))
 
 
+def _integer(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise SettingError(f"{name} must be an integer >= {least}, got {value!r}")
+    return int(value)
+
+
+def _gigabytes(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < inf:
+        raise SettingError(f"memory_gb must be a number > 0, got {value!r}")
+    return float(value)
+
+
 def _without_members(event: Event) -> Event:
     """Name members by id only: rules are functions, which cannot be sent between processes."""
     bare: list[Any] = [replace(o, member=o.member.id) for o in event.finished]  # type: ignore[arg-type]
@@ -213,11 +263,12 @@ def _without_members(event: Event) -> Event:
 def _timed(block: Block | Single, members: Sequence[Member]) -> float:
     for slot, member in enumerate(members):
         block.put(slot, member)
-    block.arrange()
-    block.train(2)
-    begin = perf_counter()
-    block.train(TIMED_STEPS)
-    seconds = perf_counter() - begin
-    for slot in block.occupied():
-        block.take_out(slot)
-    return seconds
+    try:
+        block.arrange()
+        block.train(2)
+        begin = perf_counter()
+        block.train(TIMED_STEPS)
+        return perf_counter() - begin
+    finally:
+        for slot in block.occupied():
+            block.take_out(slot)

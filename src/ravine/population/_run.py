@@ -48,8 +48,14 @@ class Runner:
 
     def events(self) -> Iterator[Event]:
         """Train until the source is empty, one event per evaluation."""
-        for slot in self.block.occupied():  # of a run that was abandoned in this process
-            self.block.take_out(slot)
+        try:
+            yield from self._events()
+        finally:
+            # A run that is abandoned in this process leaves an empty block to the next.
+            for slot in self.block.occupied():
+                self.block.take_out(slot)
+
+    def _events(self) -> Iterator[Event]:
         started = self._fill()
         while occupied := self.block.occupied():
             begin = perf_counter()

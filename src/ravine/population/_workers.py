@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -37,7 +37,7 @@ def can_fork() -> bool:
     return sys.platform == "linux"
 
 
-def run_workers(job: Job, count: int, workers: int) -> Iterator[Any]:
+def run_workers(job: Job, count: int, workers: int) -> Generator[Any]:
     """Run a job over numbers 0..count-1 in several processes and yield what it yields.
 
     Args:
@@ -57,8 +57,8 @@ def run_workers(job: Job, count: int, workers: int) -> Iterator[Any]:
     following = context.Value("q", 0)
     started: list[tuple[BaseProcess, Connection]] = []
     try:
-        for _ in range(workers):
-            started.append(_start(context, job, following, count))
+        # Each is in the list as soon as it runs, so that an interrupt here ends it too.
+        started.extend(_start(context, job, following, count) for _ in range(workers))
         yield from _receive([connection for _, connection in started])
     finally:
         for process, connection in started:

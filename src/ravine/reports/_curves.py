@@ -11,6 +11,7 @@ from ravine.reports._stored import StoredStudy
 from ravine.reports._style import Look, base_layout, head, label, looks
 
 _KINDS = ("val_score", "train_loss")
+_CLIMB = 0.2  # share of training that the first view of the scores may leave out
 _QUARTERS = {"low": 0.25, "median": 0.5, "high": 0.75}
 
 
@@ -52,16 +53,18 @@ class Curves:
                 own = table[(table["optimizer"] == name) & table[f"{kind}_median"].notna()]
                 for trace in self._traces(own, kind, name, look, first=panel == 1):
                     chart.add_trace(trace, row=panel, col=1)
-            chart.update_yaxes(**self._axis(kind, table[f"{kind}_median"]), row=panel, col=1)
+            chart.update_yaxes(**self._axis(kind, table), row=panel, col=1)
             head(chart, self._title(kind), panel)
         chart.update_xaxes(title={"text": "epoch"}, row=len(kinds), col=1)
         return chart
 
-    def _axis(self, kind: str, values: pd.Series) -> dict[str, object]:
-        if kind == "val_score":
-            # Not turned: a falling loss beside the training loss is what one expects to see.
-            return self.study.score.axis(values, turned=False)
-        return {**scale(values), "tickformat": ".3~g"}
+    def _axis(self, kind: str, table: pd.DataFrame) -> dict[str, object]:
+        values = table[f"{kind}_median"]
+        if kind == "train_loss":
+            return {**scale(values), "tickformat": ".3~g"}
+        # Not turned: a falling loss beside the training loss is what one expects to see.
+        axis = self.study.score.axis(values, turned=False)
+        return axis | _late_range(table) if axis["type"] == "linear" else axis
 
     def _title(self, kind: str) -> str:
         score = self.study.score.title("validation", turned=False)
@@ -95,3 +98,16 @@ class Curves:
         )
         # One seed has no band: its quartiles are the line.
         return [line] if own["seeds"].max() == 1 else [band, line]
+
+
+def _late_range(table: pd.DataFrame) -> dict[str, object]:
+    """Return an axis range that fits the scores after the first fifth of training.
+
+    The climb from chance would press what optimizers differ in into one line.
+    """
+    late = table[table["epoch"] >= _CLIMB * table["epoch"].max()]
+    low, high = late["val_score_low"].min(), late["val_score_high"].max()
+    if not high > low:
+        return {}
+    margin = 0.05 * (high - low)
+    return {"range": [low - margin, high + margin], "autorange": False}

@@ -69,6 +69,6 @@ def get_schedule(name: str) -> Schedule:
     Raises:
         SettingError: When there is none of that name.
     """
-    if name not in SCHEDULES:
-        raise unknown("schedule", name, SCHEDULES)
+    if str(name) not in SCHEDULES:
+        raise unknown("schedule", str(name), SCHEDULES)
     return SCHEDULES[name]
