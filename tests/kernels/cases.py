@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ravine.kernels import Kernel, addresses, plan
-from ravine.rules import Rule, all_rules, initial_state, modifiers
+from ravine.rules import Rule, all_rules, initial_state, modifiers, reference_step
 
 # Away from the defaults, so that a term that is dropped or misplaced shows.
 HARD = {
@@ -21,6 +21,13 @@ HARD = {
     "max_norm": 0.7,
 }
 STEPS = 100
+
+SMALL = [(3, 5), (), (0,), (17,)]
+# A tensor longer than a chunk of 32 Ki, one that ends on its border, a scalar and an empty one.
+SHAPES = [(3, 5), (32 * 1024 + 77,), (), (0,), (32 * 1024,)]
+
+DECAYED = ("weight_decay", "maximize")
+CLIPPED = ("decoupled_weight_decay", "maximize", "clip_global_norm")
 
 
 def name(rule: Rule) -> str:
@@ -118,3 +125,26 @@ def kernel_step(
     member = [next(k for k, (m, _) in enumerate(flat) if m == i) for i, _ in flat]
     pieces = [(k, 0, w.numel(), k) for k, w in enumerate(columns[0])]
     compiled(addresses(columns), np.array(rows, dtype=np.float64), plan(compiled, pieces, member))
+
+
+def rows_for(rule: Rule, count: int) -> list[dict[str, float]]:
+    """Return different rates, decays and norms per tensor."""
+    base = hard(rule)
+    factors = [1.0, 0.5, 2.0, 0.7, 1.3][:count]
+    changing = [n for n in ("lr", "weight_decay", "eps") if n in base]
+    return [base | {n: base[n] * factor for n in changing} for factor in factors]
+
+
+def reference(model: Model, grads: list[torch.Tensor], step: int) -> None:
+    """Step a model by the formula itself."""
+    model.weights, model.states = reference_step(
+        model.rule, model.weights, grads, model.states, [step] * len(grads), model.rows
+    )
+
+
+def assert_close(ours: Model, theirs: Model, tolerance: float) -> None:
+    """Compare weights and states, relative to the largest entry of each tensor."""
+    for (n, mine), other in zip(ours.arrays().items(), theirs.arrays().values(), strict=True):
+        for a, b in zip(mine, other, strict=True):
+            scale = np.max(np.abs(b), initial=0.0)
+            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale, err_msg=n)

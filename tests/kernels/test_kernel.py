@@ -1,17 +1,19 @@
 """Kernel, reference step and the NumPy oracle: one formula, three ways."""
 
-from itertools import pairwise
-
-import numba
 import numpy as np
 import pytest
 import torch
 
 from ravine.kernels import addresses, kernel, plan
-from ravine.rules import Rule, all_rules, get_rule, reference_readout, reference_step
+from ravine.rules import Rule, all_rules, get_rule, reference_readout
 from tests.kernels.cases import (
+    CLIPPED,
+    DECAYED,
+    SHAPES,
+    SMALL,
     STEPS,
     Model,
+    assert_close,
     formulas,
     gradients,
     hard,
@@ -19,39 +21,11 @@ from tests.kernels.cases import (
     modified,
     name,
     rates,
+    reference,
+    rows_for,
 )
 from tests.kernels.rounding import bounded_step
 from tests.reference.rules import RULES, Oracle
-
-SMALL = [(3, 5), (), (0,), (17,)]
-# A tensor longer than a chunk of 32 Ki, one that ends on its border, a scalar and an empty one.
-SHAPES = [(3, 5), (32 * 1024 + 77,), (), (0,), (32 * 1024,)]
-
-DECAYED = ("weight_decay", "maximize")
-CLIPPED = ("decoupled_weight_decay", "maximize", "clip_global_norm")
-
-
-def assert_close(ours: Model, theirs: Model, tolerance: float) -> None:
-    """Compare weights and states, relative to the largest entry of each tensor."""
-    for (n, mine), other in zip(ours.arrays().items(), theirs.arrays().values(), strict=True):
-        for a, b in zip(mine, other, strict=True):
-            scale = np.max(np.abs(b), initial=0.0)
-            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale, err_msg=n)
-
-
-def reference(model: Model, grads: list[torch.Tensor], step: int) -> None:
-    """Step a model by the formula itself."""
-    model.weights, model.states = reference_step(
-        model.rule, model.weights, grads, model.states, [step] * len(grads), model.rows
-    )
-
-
-def rows_for(rule: Rule, count: int) -> list[dict[str, float]]:
-    """Return different rates, decays and norms per tensor."""
-    base = hard(rule)
-    factors = [1.0, 0.5, 2.0, 0.7, 1.3][:count]
-    changing = [n for n in ("lr", "weight_decay", "eps") if n in base]
-    return [base | {n: base[n] * factor for n in changing} for factor in factors]
 
 
 def run_double(rule: Rule, shapes: list[tuple[int, ...]], steps: int, *, parallel: bool) -> None:
@@ -234,79 +208,3 @@ def test_pieces_of_one_tensor_are_updated_like_tensors_of_their_own():
     for m, own in zip((0, 2), apart, strict=True):
         for stack, alone in zip((w, g, v), own, strict=True):
             assert torch.equal(stack[m], alone)
-
-
-@pytest.mark.parametrize("rule", formulas(), ids=name)
-def test_nan_and_infinity_stay_in_their_weight(rule):
-    compiled = kernel(rule, torch.float64)  # compiled above
-    rng = np.random.default_rng(6)
-    clean = Model.random(rule, rng, [(33_000,)], torch.float64, [hard(rule)])
-    dirty = clean.copy()
-    places = {5: np.nan, 32_900: np.inf, 32_999: -np.inf}
-    for step in range(1, 4):
-        grads = gradients(rng, clean.weights)
-        bad = [g.clone() for g in grads]
-        for place, value in places.items():
-            bad[0][place] = value
-        kernel_step(compiled, [clean], [grads], [step])
-        kernel_step(compiled, [dirty], [bad], [step])
-    ours, expected = dirty.weights[0].numpy(), clean.weights[0].numpy()
-    others = np.delete(np.arange(33_000), list(places))
-    np.testing.assert_array_equal(ours[others], expected[others])
-    assert np.isnan(ours[5])
-    assert not np.isfinite(ours[[32_900, 32_999]]).any()
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_clipping_a_gradient_that_is_not_finite_spreads_nan_as_torch_does(value):
-    rule = modified(get_rule("sgd"), "clip_global_norm")
-    model = Model.random(
-        rule, np.random.default_rng(7), SMALL, torch.float32, [hard(rule)] * len(SMALL)
-    )
-    grads = gradients(np.random.default_rng(8), model.weights)
-    grads[0][1, 1] = value
-    theirs = [torch.nn.Parameter(w.clone()) for w in model.weights]
-    for p, g in zip(theirs, grads, strict=True):
-        p.grad = g.clone()
-    torch.nn.utils.clip_grad_norm_(theirs, hard(rule)["max_norm"])
-    torch.optim.SGD(theirs, lr=hard(rule)["lr"]).step()
-    kernel_step(kernel(rule, torch.float32), [model], [grads], [1])
-    for ours, p in zip(model.weights, theirs, strict=True):
-        torch.testing.assert_close(ours, p.detach(), equal_nan=True, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("modifiers", [(), CLIPPED], ids=["plain", "clipped"])
-def test_result_does_not_depend_on_the_number_of_threads(modifiers):
-    rule = modified(get_rule("adam"), *modifiers)
-    compiled = kernel(rule, torch.float32)
-    before = numba.get_num_threads()
-    ends = []
-    for threads in (1, numba.config.NUMBA_NUM_THREADS):
-        numba.set_num_threads(threads)
-        rng = np.random.default_rng(9)
-        rows = rows_for(rule, len(SHAPES))
-        model = Model.random(rule, rng, SHAPES, torch.float32, rows)
-        for step in range(1, 6):
-            kernel_step(compiled, [model], [gradients(rng, model.weights)], [step])
-        ends.append(model)
-    numba.set_num_threads(before)
-    for one, two in pairwise(ends):
-        assert_close(one, two, 0.0)
-
-
-def test_serial_and_parallel_kernels_are_bit_equal():
-    rule = modified(get_rule("momentum"), "clip_global_norm")
-    ends = []
-    for parallel in (True, False):
-        rng = np.random.default_rng(10)
-        model = Model.random(rule, rng, SHAPES, torch.float32, rows_for(rule, len(SHAPES)))
-        for step in range(1, 4):
-            grads = gradients(rng, model.weights)
-            kernel_step(kernel(rule, torch.float32, parallel=parallel), [model], [grads], [step])
-        ends.append(model)
-    assert_close(*ends, 0.0)
-
-
-def test_kernels_of_other_dtypes_are_refused():
-    with pytest.raises(ValueError, match=r"dtype must be torch.float32 or torch.float64, got"):
-        kernel(get_rule("sgd"), torch.float16)

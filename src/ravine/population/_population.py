@@ -202,7 +202,7 @@ class Population:
     def _compile_kernels(self, rules: set[Rule]) -> None:
         # Before workers are forked, so that none of them has to.
         for rule in rules:
-            kernel(rule, self.dtype, parallel=isinstance(self._block, Single))
+            kernel(rule, self.dtype, parallel=False)
 
     def _progress(self, members: Sequence[Member], events: Iterator[Event]) -> Iterator[Progress]:
         by_id = {m.id: m for m in members}

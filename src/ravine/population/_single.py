@@ -1,5 +1,7 @@
 """The same as a block, with one slot and plain autograd: for models that cannot be stacked."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -9,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ravine.core.seeding import torch_seeded
-from ravine.optim import RuleOptimizer, from_rule
+from ravine.kernels import Kernel, Plan, addresses, kernel, plan
 from ravine.population._block import Budget
 from ravine.population._members import Member
 from ravine.population._model import Pool, batch, initial_model
 from ravine.problems import Problem
+from ravine.rules import initial_state, reference_readout
 
 
 @dataclass(eq=False)
@@ -41,13 +44,22 @@ class Single:
         self.pool = Pool(self.problem.data.x, self.problem.data.y)
         self._order = lru_cache(maxsize=1)(self.problem.order)  # one epoch's, used at every step
         self._model: nn.Module
-        self._optimizer: RuleOptimizer
+        self._weights: list[nn.Parameter]
+        self._state: list[dict[str, Tensor]]
+        self._compiled: Kernel
+        self._pieces: Plan
 
     def put(self, slot: int, member: Member) -> None:
         """Let a member begin."""
         self._model = initial_model(self.problem, member.seed, self.dtype)
-        trained = [p for p in self._model.parameters() if p.requires_grad]
-        self._optimizer = from_rule(member.rule)(trained, **member.hypers)
+        self._weights = [p for p in self._model.parameters() if p.requires_grad]
+        for weight in self._weights:
+            weight.data = weight.data.contiguous()  # the kernel reads memory in order
+        self._state = [initial_state(member.rule, w.detach(), member.hypers) for w in self._weights]
+        # Not an optimizer of `ravine.optim`: its kernel has threads, which no fork survives.
+        self._compiled = kernel(member.rule, self.dtype, parallel=False)
+        pieces = [(i, 0, weight.numel(), i) for i, weight in enumerate(self._weights)]
+        self._pieces = plan(self._compiled, pieces, [0] * len(pieces))
         self.members[slot], self.steps[slot] = member, 0
 
     def take_out(self, slot: int) -> None:
@@ -59,7 +71,7 @@ class Single:
         return [slot for slot, member in enumerate(self.members) if member is not None]
 
     def arrange(self) -> None:
-        """Do nothing: there is one slot, and its optimizer plans by itself."""
+        """Do nothing: there is one slot, and it is planned when a member begins."""
 
     def train(self, steps: int) -> NDArray[np.float64]:
         """Train the member for some steps and return its losses [steps, 1]."""
@@ -77,14 +89,24 @@ class Single:
     def _step(self, member: Member, step: int) -> float:
         epoch, index = divmod(step, self.budget.steps_per_epoch)
         order = self._order(member.seed, epoch, self.budget.batch)
-        changed = self.budget.schedule(step, self.budget.steps, member.hypers)
-        self._optimizer.param_groups[0].update({n: float(v) for n, v in changed.items()})
         x, y = batch(torch.from_numpy(order[index]), self._norm(member), self.pool)
-        self._optimizer.zero_grad()
         loss = self.problem.loss(self._model(x), y)
-        loss.backward()
-        self._optimizer.step()
+        gradients = torch.autograd.grad(
+            loss, self._weights, allow_unused=True, materialize_grads=True
+        )
+        self._update(member, step, [g.contiguous() for g in gradients])
         return loss.item()
+
+    def _update(self, member: Member, step: int, gradients: list[Tensor]) -> None:
+        hypers = self._hypers(member, step)
+        row = [step + 1.0, *(float(hypers[n]) for n in self._compiled.program.numbers[1:])]
+        rows = np.tile(row, (len(self._weights), 1))
+        columns = [[state[name] for state in self._state] for name in member.rule.state]
+        self._compiled(addresses([self._weights, gradients, *columns]), rows, self._pieces)
+        torch.autograd.graph.increment_version(self._weights)
+
+    def _hypers(self, member: Member, step: int) -> Mapping[str, float]:
+        return {**member.hypers, **self.budget.schedule(step, self.budget.steps, member.hypers)}
 
     @torch.no_grad()
     def evaluate(self, part: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -95,7 +117,7 @@ class Single:
         rows = torch.from_numpy(self.problem.evaluation_rows(member.seed, part).copy())
         sums = np.zeros(2)
         self._model.eval()
-        with self._optimizer.readout(), torch_seeded(member.seed, "evaluation"):
+        with self._readout(member), torch_seeded(member.seed, "evaluation"):
             for piece in rows.split(self.evaluation_rows) if len(rows) else ():
                 x, y = batch(piece, self._norm(member), self.pool)
                 outputs = self._model(x)
@@ -103,6 +125,23 @@ class Single:
                 sums += np.array([v.item() for v in both]) * len(piece)
         means = sums / len(rows) if len(rows) else sums * np.nan
         return means[:1], means[1:]
+
+    @contextmanager
+    def _readout(self, member: Member) -> Iterator[None]:
+        """Hold the weights to evaluate in the model while the block runs."""
+        if member.rule.readout is None:
+            yield
+            return
+        stored = [weight.detach().clone() for weight in self._weights]
+        step = int(self.steps[0])
+        hypers = {name: float(value) for name, value in self._hypers(member, step).items()}
+        try:
+            for weight, state in zip(self._weights, self._state, strict=True):
+                weight.copy_(reference_readout(member.rule, weight, state, step, hypers))
+            yield
+        finally:
+            for weight, before in zip(self._weights, stored, strict=True):
+                weight.copy_(before)
 
     def _member(self) -> Member:
         member = self.members[0]
