@@ -1,6 +1,7 @@
 """Models of a user's own, as factories of input shape and number of classes."""
 
 from math import prod
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -49,9 +50,8 @@ class PlainDropout(nn.Module):
 
     def __init__(self, p, channels, seed, layer):
         super().__init__()
-        purpose = 0x4C1A9E9B  # crc32 of "dropout", checked by the test that uses this class
-        self.purpose, self.p, self.channels, self.calls = purpose, p, channels, 0
-        self.word = np.random.default_rng([seed, purpose, layer]).integers(2**32)
+        self.p, self.channels, self.calls = p, channels, 0
+        self.word = np.random.default_rng([seed, crc32(b"dropout"), layer]).integers(2**32)
 
     def forward(self, x):
         if not self.training:

@@ -29,7 +29,7 @@ def unknown(kind: str, given: str, known: Iterable[str]) -> SettingError:
     known = sorted(known)
     near = get_close_matches(given, known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(repr(name) for name in near)}? " if near else ""
-    return SettingError(f"unknown {kind} {given!r}; {hint}Known: {', '.join(known)}")
+    return SettingError(f"unknown {kind} {given!r}; {hint}Known: {', '.join(known) or 'none'}")
 
 
 def first_line(error: BaseException) -> str:

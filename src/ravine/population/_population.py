@@ -31,7 +31,8 @@ MOST_SLOTS = 48
 FEW_SLOTS = 4
 # Evaluations of a member on its way, when they are cheap beside training.
 EVALUATIONS = 20
-TIMED_STEPS = 20
+# A timing lasts until either is reached: long enough to settle, short for slow models.
+TIMED_STEPS, TIMED_SECONDS = 200, 0.3
 
 
 class Population:
@@ -154,7 +155,7 @@ class Population:
                 yield _timed(block, members[worker * share : (worker + 1) * share])
 
             seconds = list(run_workers(job, self.workers, self.workers))
-        return max(seconds) / (TIMED_STEPS * count)
+        return max(seconds) / count
 
     def _prepared(self) -> Block | Single:
         if self._block is None:
@@ -261,14 +262,17 @@ def _without_members(event: Event) -> Event:
 
 
 def _timed(block: Block | Single, members: Sequence[Member]) -> float:
+    """Return the seconds that a step of all members takes."""
     for slot, member in enumerate(members):
         block.put(slot, member)
     try:
         block.arrange()
         block.train(2)
-        begin = perf_counter()
-        block.train(TIMED_STEPS)
-        return perf_counter() - begin
+        begin, steps, seconds = perf_counter(), 0, 0.0
+        while steps < TIMED_STEPS and seconds < TIMED_SECONDS:
+            block.train(10)
+            steps, seconds = steps + 10, perf_counter() - begin
+        return seconds / steps
     finally:
         for slot in block.occupied():
             block.take_out(slot)

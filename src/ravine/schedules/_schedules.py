@@ -21,8 +21,8 @@ def constant(step: Any, total: int, base: Values) -> dict[str, Any]:
 
     .. math:: \eta_k = \eta
 
-    >>> constant(3, 10, {"lr": 0.1})
-    {'lr': 0.1}
+    >>> float(constant(3, 10, {"lr": 0.1})["lr"])
+    0.1
     """
     return {"lr": base["lr"] * np.ones_like(step, dtype=float)[()]}
 
