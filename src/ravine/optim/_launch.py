@@ -19,6 +19,7 @@ from ravine.rules import Rule
 
 Group = dict[str, Any]
 State = dict[str, Any]
+Layout = tuple[torch.Size, tuple[int, ...], torch.device]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class Launch:
         compiled: The rule's kernel.
         groups: Each group that takes part, with its number of parameters, in order.
         parameters: The parameters, group by group.
-        strides: Of each parameter.
+        layouts: Shape, strides and device of each parameter.
         states: The optimizer's state of each parameter.
         columns: State tensors by their key, one per parameter.
         steps: Steps made per parameter, of which each state's ``step`` is a view; None where
@@ -41,20 +42,33 @@ class Launch:
     compiled: Kernel
     groups: tuple[tuple[Group, int], ...]
     parameters: list[Tensor]
-    strides: list[tuple[int, ...]]
+    layouts: list[Layout]
     states: list[State]
     columns: dict[str, list[Tensor]]
     steps: Tensor | None
     table: NDArray[np.float64]
     pieces: Plan
 
-    def fits(self, parameters: Sequence[Tensor], states: Mapping[Tensor, State]) -> bool:
-        """Whether the parameters with gradients, and their states, are still the same."""
+    def fits(
+        self, found: Sequence[tuple[Group, Sequence[Tensor]]], states: Mapping[Tensor, State]
+    ) -> bool:
+        """Whether the parameters with gradients, and their states, are still the same.
+
+        Args:
+            found: Each group of the rule with its parameters that have gradients.
+            states: The optimizer's state by parameter.
+        """
+        parameters = [p for _, members in found for p in members]
         return (
-            len(parameters) == len(self.parameters)
+            len(found) == len(self.groups)
+            and all(
+                group is known and len(members) == count
+                for (group, members), (known, count) in zip(found, self.groups, strict=True)
+            )
             and all(p is q for p, q in zip(parameters, self.parameters, strict=True))
             and all(p.dtype is self.compiled.dtype for p in parameters)
-            and [p.stride() for p in parameters] == self.strides
+            # A parameter's data may be replaced by other data, elsewhere or of another size.
+            and [_layout(p) for p in parameters] == self.layouts
             and all(states.get(p) is s for p, s in zip(parameters, self.states, strict=False))
             and all(
                 state.get(key) is tensor
@@ -117,10 +131,14 @@ def launch(
         compiled,
         tuple(groups),
         parameters,
-        [p.stride() for p in parameters],
+        [_layout(p) for p in parameters],
         states,
         columns,
         steps,
         table,
         plan(compiled, pieces, [0] * len(parameters)),
     )
+
+
+def _layout(parameter: Tensor) -> Layout:
+    return parameter.shape, parameter.stride(), parameter.device

@@ -134,11 +134,11 @@ class RuleOptimizer(Optimizer):
         return found
 
     def _step_rule(self, rule: Rule, groups: Sequence[Group]) -> None:
-        parameters = [p for g in groups for p in g["params"] if p.grad is not None]
+        found = [(g, [p for p in g["params"] if p.grad is not None]) for g in groups]
         prepared = self._launches.get(rule)
-        if prepared is not None and prepared.fits(parameters, self.state):
+        if prepared is not None and prepared.fits(found, self.state):
             prepared.step(self._hypers_of)
-        elif parameters:
+        elif any(parameters for _, parameters in found):
             self._first_step(rule, groups)
 
     def _first_step(self, rule: Rule, groups: Sequence[Group]) -> None:
