@@ -1,6 +1,7 @@
 """The CPU kernel: a rule's program compiled by Numba, run over tensors through their addresses."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
@@ -24,8 +25,10 @@ CHUNK = 32 * 1024
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
-# Numba's portable thread pool aborts the process when two threads enter it at once.
+# Numba's portable thread pool aborts the process when two threads enter it at once. Kernels that
+# use no threads need no lock, so a forked worker never waits for one that its parent held.
 _POOL = Lock()
+_FREE = nullcontext()
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +39,13 @@ class Kernel:
         rule: The rule, modifiers included.
         program: Its straight-line code.
         dtype: Of weights, gradients and states.
+        parallel: Whether a step is shared among threads.
     """
 
     rule: Rule
     program: Program
     dtype: torch.dtype
+    parallel: bool
     _step: Any = field(repr=False)
 
     def __call__(self, tensors: NDArray[np.int64], rows: NDArray[np.float64], plan: "Plan") -> None:
@@ -51,7 +56,7 @@ class Kernel:
             rows: Values [rows, 1 + hyper-parameters] of ``t`` and the hyper-parameters.
             plan: Which parts of the tensors to update with which row.
         """
-        with _POOL:
+        with _POOL if self.parallel else _FREE:
             self._step(
                 tensors, plan.chunks, rows, plan.member, plan.constants, plan.partial, plan.sums
             )
@@ -94,7 +99,7 @@ def kernel(rule: Rule, dtype: torch.dtype, *, parallel: bool = True) -> Kernel:
     # By name without convention: conventions that only differ in defaults share one module.
     source = numba_source(program, rule.name, DTYPES[dtype], __version__, parallel=parallel)
     module = module_from_source(rule.name, source, numba.__version__, np.__version__)
-    compiled = Kernel(rule, program, dtype, module.step)
+    compiled = Kernel(rule, program, dtype, parallel, module.step)
     # A step over no chunks: whatever has to be compiled is compiled now.
     nothing = np.zeros((0, len(program.arrays)), np.int64)
     compiled(nothing, np.zeros((0, len(program.numbers))), plan(compiled, [], []))

@@ -95,8 +95,8 @@ class Population:
         Args:
             members: In the order in which they shall begin, each with an id of its own.
             test: Whether to evaluate members on the test rows at their end.
-            stop_hopeless: Whether to end members whose validation loss, at half of their steps
-                or later, is above that at their start.
+            stop_hopeless: Whether to end members whose validation loss and score, at half of
+                their steps or later, are no better than at their start.
 
         Yields:
             What happened since the last evaluation.
@@ -186,6 +186,12 @@ class Population:
             return Single(self.problem, self.budget, self.dtype, rows)
         near_cache = max(FEW_SLOTS, int(CACHE_BYTES / per_slot.training))
         slots = max(1, min(MOST_SLOTS, near_cache, int(self._memory / per_slot.training)))
+        if per_slot.training > self._memory:
+            self.notice(
+                f"one member takes about {per_slot.training / 2**30:.1f} GiB in each of"
+                f" {self.workers} workers, more than memory_gb allows; give it more, fewer"
+                " workers, or a smaller batch"
+            )
         if self._largest is not None:
             slots = max(1, min(slots, -(-self._largest // self.workers)))
         functions = functions_of(self.problem, self.dtype)

@@ -31,8 +31,8 @@ class Runner:
         block: Where the members train.
         source: Members that wait, shared with other runners.
         test: Whether to evaluate the test rows of a member that ends.
-        stop_hopeless: Whether to end a member whose validation loss, at half of its steps or
-            later, is above that at its start.
+        stop_hopeless: Whether to end a member whose validation loss and score, at half of its
+            steps or later, are no better than at its start.
     """
 
     block: Block | Single
@@ -138,8 +138,17 @@ class Runner:
         outcome = self._outcomes[slot]
         if outcome.status == "diverged" or outcome.steps == self._budget.steps:
             return True
-        late = 2 * outcome.steps >= self._budget.steps
-        if self.stop_hopeless and late and outcome.val_loss > outcome.curve[0].val_loss:
+        if self.stop_hopeless and self._is_hopeless(outcome):
             outcome.status = "stopped"
             return True
         return False
+
+    def _is_hopeless(self, outcome: Outcome) -> bool:
+        """Whether half of the steps have made neither loss nor score better than at the start."""
+        start = outcome.curve[0]
+        sign = 1 if self.block.problem.direction == "max" else -1
+        return (
+            2 * outcome.steps >= self._budget.steps
+            and outcome.val_loss > start.val_loss
+            and sign * outcome.val_score <= sign * start.val_score
+        )

@@ -72,7 +72,8 @@ def _start(context: Any, job: Job, following: Any, count: int) -> tuple[BaseProc
     process = context.Process(target=_work, args=(job, following, count, theirs, ours), daemon=True)
     with warnings.catch_warnings():
         # Newer Pythons warn that a forked child may find a lock held by a thread that is gone.
-        # Workers touch torch, NumPy and generated code only, and none of that takes such locks.
+        # Workers run compiled code, in one thread and without locks; the model's own code is the
+        # user's, and the same holds for it as in a DataLoader's workers.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     theirs.close()

@@ -40,7 +40,7 @@ def quadratic_model(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
 def quadratic_data() -> Data:
     """Return 1000 training and 896 official test rows from N(0, 0.6^2), float32 [1896, 100].
 
-    The targets are 0 [2000, 100]: what the outputs ``x - w`` should be.
+    The targets are 0 [1896, 100]: what the outputs ``x - w`` should be.
     """
     rows = [_rows(_TRAIN_SEED, _TRAIN_ROWS), _rows(_TEST_SEED, _TEST_ROWS)]
     x = torch.from_numpy(np.concatenate(rows).astype(np.float32))
