@@ -47,11 +47,11 @@ def main() -> None:
         settings = SIZES | {"data": folder, "round": 0.3 if given.quick else 1.0}
         ours = on.add("Ravine", "ravine_population", settings | {"threads": 2})
         loops = torch_sides(on, settings)
-        limits = limit_sides(on, settings, [8, 32])
+        limits = limit_sides(on, settings, [4, 32] if given.quick else [4, 8, 16, 32])
         times = interleaved(on.sides, 3 if given.quick else 9)
         figures = [
             ("sequential torch loop, fused, best of", loops, 1.3),
-            ("matrix products alone (torch.bmm), best stack", limits, None),
+            ("matrix products alone (torch.bmm), best of", limits, None),
         ]
         rows = [
             row(NAME, ours, Figure(text, sides, least, on.absent_of([ours, *sides])), times)

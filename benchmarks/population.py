@@ -57,9 +57,16 @@ def jax_sides(on: Stage, settings: dict, stacks: list[int], python: str, n: int)
 
 
 def limit_sides(on: Stage, settings: dict, stacks: list[int]) -> list[str]:
+    """Add one process with two threads and two processes with one, for each stack size."""
     return [
-        on.add(f"bmm, stack {m}", "bmm_limit", settings | {"threads": 2, "members": m})
-        for m in stacks
+        on.add(
+            f"bmm, stack {members}, {'2 threads' if n == 1 else '2 processes'}",
+            "bmm_limit",
+            settings | {"threads": 3 - n, "members": members},
+            processes=n,
+        )
+        for members in stacks
+        for n in (1, 2)
     ]
 
 
@@ -86,7 +93,7 @@ def main() -> None:
             ("JAX + optax, vmap and scan, best stack", one, 1),
             ("the same in two processes, a core each", two, None),
             (
-                "matrix products alone (torch.bmm), best stack",
+                "matrix products alone (torch.bmm), best of",
                 limit_sides(on, settings, stacks),
                 0.5,
             ),

@@ -14,7 +14,7 @@ from ravine.rules import Rule
 from ravine.studies.contestants import DEFAULT_OPTIMIZERS
 from ravine.studies.listening import Listener
 from ravine.studies.order import Order
-from ravine.studies.storage import default_folder, read_curves, read_study, read_trials
+from ravine.studies.storage import STUDY, default_folder, read_curves, read_study, read_trials
 from ravine.studies.study import run_study
 
 
@@ -116,7 +116,7 @@ def compare(
 
     Raises:
         RavineError: When a setting, the data or the model is wrong.
-        KeyboardInterrupt: When stopped; what had finished is stored.
+        KeyboardInterrupt: When stopped; what had finished is stored and reported.
 
     Example::
 
@@ -137,7 +137,6 @@ def compare(
         confirm=confirm,
         seed=seed,
         command="ravine.compare(...)",
-        source='Problem("mlp", "digits")' if problem is None else None,
     )
     return run(order, None if out is None else Path(out), listener)
 
@@ -145,10 +144,12 @@ def compare(
 def run(order: Order, out: Path | None = None, listener: Listener | None = None) -> Study:
     """Run a study, write its report and return it; see `compare`."""
     folder = default_folder(order.problem.name) if out is None else out
+    is_new = not (folder / STUDY).exists()  # else it is refused, and stays as it is
     try:
         run_study(order, folder, listener)
-    except KeyboardInterrupt as stop:
-        stop.add_note(f"what had finished is stored in {folder}")
+    except (KeyboardInterrupt, Exception) as stop:
+        if is_new and (folder / STUDY).exists():
+            stop.add_note(f"what had finished is stored in {write_report(folder).parent}")
         raise
     write_report(folder)
     return Study.load(folder)

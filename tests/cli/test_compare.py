@@ -11,7 +11,9 @@ import pytest
 
 import ravine
 from ravine.cli import main
+from ravine.cli._results import ranking_table
 from ravine.population import Population
+from ravine.population._workers import WorkerError
 from ravine.studies.storage import read_study, read_trials
 from ravine.studies.study import run_study
 from tests.studies.fake import FakePopulation
@@ -132,9 +134,9 @@ def test_a_named_problem_brings_its_own(fake, command, tmp_path):
         ("--set mu=0.5 --set mu=0.6", "got 'mu' twice"),
         ("--set momentun=0.5", "did you mean 'momentum'"),
         ("--set adam.beta1=1", "beta1 must be in [0, 1), got 1.0"),
-        ("--lr 0.1,-1", "lr must be > 0, got -1"),
+        ("--lr 0.1,-1", "learning rates (--lr, rates=) must be numbers > 0, got -1.0"),
         ("--lr 0.1,x", "--lr must be a number, got 'x'"),
-        ("--lr 0.1 --trials 3", "give it or lr"),
+        ("--lr 0.1 --trials 3", "leave it out where learning rates (--lr, rates=) are given"),
         ("--batch some", "--batch must be a whole number or 'full', got 'some'"),
         ("--schedule cosinus", "did you mean 'cosine'"),
         ("--loss softmx", "did you mean 'softmax'"),
@@ -172,6 +174,50 @@ def test_an_interrupt_says_where_what_finished_is(monkeypatch, command, tmp_path
     assert status == 130
     assert "stopped; what had finished is stored in here" in err
     assert read_study(tmp_path / "here")["status"] == "stopped"
+    assert "(status: stopped)" in (tmp_path / "here" / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_interrupt_before_the_first_training_claims_no_results(monkeypatch, command, tmp_path):
+    class Stops(FakePopulation):
+        def time_step(self, rules):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("ravine._compare.run_study", partial(run_study, make_population=Stops))
+    status, _, err = command("compare", "--model", "linear", *QUICK, "--out", "here")
+    assert (status, err) == (130, "stopped; nothing is stored\n")
+    assert not (tmp_path / "here").exists()
+
+
+def test_a_failed_study_is_one_line_with_its_folder_and_a_report(monkeypatch, command, tmp_path):
+    class Killed(FakePopulation):
+        def run(self, members, *, test=False, stop_hopeless=False):
+            yield next(super().run(members, test=test))
+            raise WorkerError("a worker process was killed")
+
+    monkeypatch.setattr("ravine._compare.run_study", partial(run_study, make_population=Killed))
+    arguments = ["compare", "--model", "linear", *QUICK, "--out", "here"]
+    status, _, err = command(*arguments)
+    last = err.splitlines()[-1]
+    said = "error: a worker process was killed; what had finished is stored in here"
+    assert (status, last) == (2, said)
+    page = (tmp_path / "here" / "report.html").read_text(encoding="utf-8")
+    assert "(status: failed; WorkerError: a worker process was killed)" in page
+    assert "stored in" not in command(*arguments)[2]  # refused: nothing of this one is stored
+
+
+@pytest.mark.parametrize(("target", "shown"), [(0.97, "never"), (None, "-")])
+def test_a_target_that_was_missed_is_not_one_that_was_never_set(target, shown):
+    row = {"optimizer": "sgd", "lr": 0.1, "score": 0.9, "low": None, "high": None}
+    row |= {"steps_to_target": None, "seconds_per_step": 1e-5, "failures": 0}
+    row |= {"tuning_failures": 4}
+    page = {"score": {"name": "accuracy"}, "protocol": {"confidence": 0.95}, "target": target}
+    page |= {"settings": {"confirm": True, "seeds": {"confirm": 20}}, "ranking": [row]}
+    page |= {"problem": {"model": "mlp", "data": "digits"}}
+    table = ranking_table(page)
+    [to_target] = [list(one.cells) for one in table.columns if one.header == "to target"]
+    assert to_target == [shown]
+    assert list(table.columns[-1].cells) == ["0"]
+    assert table.caption == "diverged or stopped while tuning: sgd 4"
 
 
 def test_unexpected_errors_keep_their_traceback(monkeypatch, command):
@@ -240,6 +286,7 @@ def test_compare_from_python(fake, tmp_path):
     assert study.report(tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!")
     assert ravine.Study.load(tmp_path / "out").json == study.json
     assert study.winner["lr"] == 0.001
+    assert 'problem = Problem("linear", "digits")\n' in study.winner["code"]
     with pytest.raises(ravine.SettingError, match="holds no study"):
         ravine.Study.load(tmp_path)
 

@@ -1,6 +1,7 @@
 """What a terminal, and a log, show while a study runs."""
 
 import io
+import sys
 from dataclasses import replace
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.console import Console
 from ravine.cli._watch import watch
 from ravine.studies.listening import Best, Estimate, Standing
 
-ESTIMATE = Estimate(members=664, extra=96, steps=850, seconds_per_step=2e-5)
+ESTIMATE = Estimate(664, 96, steps=850, seconds_per_step=2e-5, shorter=("seeds",))
 BEST = {"sgd": Best(0.1, 0.91), "adam": Best(0.001, 0.9712)}
 STANDING = Standing("tune", 12, 4, 8, 24, 50_000.0, 61.0, BEST)
 
@@ -46,6 +47,14 @@ def test_a_log_gets_a_line_at_each_phase_and_then_now_and_then(monkeypatch):
     ]
     assert lines[0].endswith("; best so far: sgd 0.91 (lr 0.1), adam 0.9712 (lr 0.001)")
     assert "\x1b" not in text
+
+
+def test_the_streams_of_the_process_stay_as_they_are():
+    # Workers are forked while a terminal is watched, and would inherit what stands in their place.
+    console = Console(file=io.StringIO(), force_terminal=True)
+    streams = sys.stdout, sys.stderr
+    with watch(console):
+        assert (sys.stdout, sys.stderr) == streams
 
 
 def test_before_the_first_step_no_time_is_promised():

@@ -32,10 +32,19 @@ def dropouts(shape, classes):
 
 def everything(shape, classes):
     """Odd widths, BatchNorm, dropout and a frozen layer: all that slots could mix up."""
+    return _odd(shape, classes, nn.BatchNorm1d(7))
+
+
+def without_batchnorm(shape, classes):
+    """The same without BatchNorm."""
+    return _odd(shape, classes, nn.Identity())
+
+
+def _odd(shape, classes, middle):
     frozen = nn.Linear(prod(shape), 13)
     frozen.requires_grad_(False)
-    middle = [nn.Tanh(), nn.Linear(13, 7, bias=False), nn.BatchNorm1d(7), nn.ReLU()]
-    return nn.Sequential(nn.Flatten(), frozen, *middle, nn.Dropout(0.2), nn.Linear(7, classes))
+    inner = [nn.Tanh(), nn.Linear(13, 7, bias=False), middle, nn.ReLU(), nn.Dropout(0.2)]
+    return nn.Sequential(nn.Flatten(), frozen, *inner, nn.Linear(7, classes))
 
 
 class PlainDropout(nn.Module):

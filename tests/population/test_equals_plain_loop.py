@@ -131,7 +131,7 @@ def test_dropout_keeps_the_share_it_shall():
     assert together == pytest.approx(0.7 ** len(kept), abs=4 * 0.04**0.5 / 100)
 
 
-@pytest.mark.parametrize("name", EIGHT)
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "adam", "adamw"])
 def test_modifiers(name):
     inner = get_rule(name)
     decayed = inner if name == "adamw" else weight_decay(inner)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from tests.reference.rules import RULES, Oracle, clipped
-from tests.reference.training import train_member
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+from tests.reference.rules import RULES, Oracle, clipped
+from tests.reference.training import train_member
 
 SHAPES = [(3, 4), (5,), (2, 2, 2)]
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tests.reference.rules import Oracle
 from torch import Tensor, nn
+
+from tests.reference.rules import Oracle
 
 
 class Trained(NamedTuple):

@@ -269,11 +269,12 @@ def _ranking(recipe: Recipe, trials: pd.DataFrame) -> list[dict[str, object]]:
         own = trials[trials.optimizer == name]
         lr = _top(recipe, own.to_dict("records"), name)[0]
         phase = "confirm" if recipe.confirm else "tune"
-        final = own[(own.phase == phase) & (own.lr == lr)].test_score.to_numpy()
-        final = final[np.isfinite(final)] if np.isfinite(final).any() else final
+        scored = own[(own.phase == phase) & (own.lr == lr)].test_score.to_numpy()
+        final = scored[np.isfinite(scored)] if np.isfinite(scored).any() else scored
         spread = stats.sem(final) * stats.t.ppf(0.975, len(final) - 1) if len(final) > 1 else np.nan
         chosen = {
-            p: own[(own.phase == p) & (own.lr == lr)].val_score.mean() for p in ("tune", "select")
+            p: own[(own.phase == p) & (own.lr == lr)].val_score.mean()
+            for p in ("tune", "select", "confirm")
         }
         reached = name not in ("sgd", "adagrad")
         rows.append(
@@ -281,8 +282,9 @@ def _ranking(recipe: Recipe, trials: pd.DataFrame) -> list[dict[str, object]]:
                 **{"optimizer": name, "lr": lr, "score": final.mean()},
                 **{"low": final.mean() - spread, "high": final.mean() + spread},
                 **{"tune_score": chosen["tune"], "select_score": chosen["select"]},
-                "winners_curse": chosen["tune"] - final.mean(),
-                "failures": int((own[own.phase == "tune"].status != "ok").sum()),
+                "winners_curse": chosen["tune"] - chosen["confirm"],
+                "failures": int(np.isnan(scored).sum()),
+                "tuning_failures": int((own.status != "ok").sum() - np.isnan(scored).sum()),
                 "trials": recipe.rates,
                 "steps_to_target": 420.0 if reached else np.inf,
                 "seconds_to_target": 0.0123 if reached else np.inf,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.reports.reading import Reading, read
 
 from ravine.core.errors import DataError
 from ravine.reports import write_report
+from tests.reports.reading import Reading, read
 
 FAILING = ("momentum", "rmsprop")  # 2 of 20 seeds of the last phase
 
@@ -262,13 +262,21 @@ def test_an_interrupted_study_says_so_first(make_study: Callable[..., Path]) -> 
     assert ("p", {"class": "alert", "role": "alert"}) in page.elements
 
 
+def test_a_failed_study_names_its_error(make_study: Callable[..., Path]) -> None:
+    folder = make_study(status="failed", confirm=0)
+    study = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps(study | {"error": "ValueError: too <b>large"}))
+    assert "(status: failed; ValueError: too <b>large)" in "".join(read(write_report(folder)).text)
+
+
 def test_a_study_that_has_only_begun_is_reported(make_study: Callable[..., Path]) -> None:
     folder = make_study(status="stopped", confirm=0)
     for name in ("trials.parquet", "curves.parquet"):
         pd.read_parquet(folder / name).iloc[:0].to_parquet(folder / name)
     page = read(write_report(folder))
     assert "(status: stopped)" in "".join(page.text)
-    assert "0 of 0 trainings diverged, 0 were stopped." in "".join(page.text)
+    said = "0 of 0 trainings diverged, 0 were stopped, as hopeless or with the study."
+    assert said in "".join(page.text)
 
 
 def test_without_confirmation_the_page_says_that_scores_flatter(

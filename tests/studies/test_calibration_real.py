@@ -1,60 +1,64 @@
-"""Protocol point 8 with real noise: copies of one optimizer, trained on disjoint seed pools."""
+"""Protocol point 8 with real noise: copies of one optimizer, trained on disjoint seeds.
+
+No training stands in two studies, so the claims of different studies are independent and their
+number has a binomial bound. Few studies bound little: a false-claim rate must reach a third
+before the every-day test fails in 95 of 100 draws of seeds. The nightly one, of ten times as many
+studies, fails in 77 of 100 at a rate of 10 %.
+"""
 
 from functools import cache
 
 import numpy as np
+import pytest
 from scipy import stats
 
-from ravine.core.seeding import rng
 from ravine.population import Member, Population
 from ravine.problems import Problem
 from ravine.rules import get_rule
 from ravine.studies.statistics import compare_pairs
 
-COPIES, SEEDS, STUDIES = 8, 20, 600
-POOL = 5 * COPIES * SEEDS
+COPIES, SEEDS = 8, 20
+EVERY_DAY, NIGHTLY = 25, 250  # studies
+MISTAKEN = 0.01  # chance that a bound below fails although the claim holds
 
 
 @cache
-def scores() -> np.ndarray:
-    """Return the test accuracy of one optimizer at one setting for many seeds."""
-    problem = Problem("linear", "digits")
-    population = Population(problem, epochs=4, states=0)
+def scores(studies: int) -> np.ndarray:
+    """Return the test accuracy of one optimizer at one setting, [studies, COPIES, SEEDS]."""
+    population = Population(Problem("linear", "digits"), epochs=1, states=0)
     rule = get_rule("sgd")
-    members = [Member(seed, "sgd", rule, {"lr": 0.3}, seed) for seed in range(POOL)]
+    count = studies * COPIES * SEEDS
+    members = [Member(seed, "sgd", rule, {"lr": 0.3}, seed) for seed in range(count)]
     outcomes = [o for p in population.run(members, test=True) for o in p.finished]
     assert all(o.status == "ok" for o in outcomes)
-    return np.array([o.test_score for o in sorted(outcomes, key=lambda o: o.member.id)])
+    by_seed = sorted(outcomes, key=lambda o: o.member.seed)
+    return np.array([o.test_score for o in by_seed]).reshape(studies, COPIES, SEEDS)
 
 
-def studies() -> np.ndarray:
-    """Return studies of copies on disjoint pools, drawn from the seeds: [STUDIES, COPIES, SEEDS].
-
-    The studies share the seeds of one large pool; within a study no seed stands twice.
-    """
-    draw = rng(8, "pools")
-    rows = [draw.permutation(POOL)[: COPIES * SEEDS] for _ in range(STUDIES)]
-    return scores()[np.array(rows)].reshape(STUDIES, COPIES, SEEDS)
-
-
-def claims(share_of_test: float = 0.0) -> int:
-    """Count studies that claim a difference, with the first copy made better by some points."""
+def claims(studies: int, gain: float = 0.0) -> int:
+    """Count studies that claim a difference, with the first copy made better by ``gain``."""
     found = 0
-    for study in studies():
-        shifted = study + share_of_test * (np.arange(COPIES) == 0)[:, None]
+    for study in scores(studies):
+        shifted = study + gain * (np.arange(COPIES) == 0)[:, None]
         pairs = compare_pairs(dict(zip("abcdefgh", shifted, strict=True)), "max", None)
         found += any(pair.verdict in ("better", "worse") for pair in pairs)
     return found
 
 
+def most_claims(studies: int) -> int:
+    """Return the least k for which more than k claims at 5 % are rarer than ``MISTAKEN``."""
+    return int(stats.binom.isf(MISTAKEN, studies, 0.05))
+
+
 def test_seeds_differ_as_real_trainings_do():
-    assert 0.005 < scores().std() < 0.05
-    assert len(set(scores())) > 20
+    assert 0.005 < scores(EVERY_DAY).std() < 0.05
+    assert len(np.unique(scores(EVERY_DAY))) > 100
 
 
-def test_copies_on_disjoint_seeds_are_told_apart_in_five_percent_of_studies():
-    assert stats.binomtest(claims(), STUDIES, 0.05, alternative="greater").pvalue > 0.01
+@pytest.mark.parametrize("studies", [EVERY_DAY, pytest.param(NIGHTLY, marks=pytest.mark.nightly)])
+def test_copies_on_disjoint_seeds_are_told_apart_in_five_percent_of_studies(studies):
+    assert claims(studies) <= most_claims(studies)
 
 
 def test_a_real_difference_of_two_standard_deviations_is_found():
-    assert claims(2 * scores().std()) > 0.95 * STUDIES
+    assert claims(EVERY_DAY, 2 * scores(EVERY_DAY).std()) > 0.95 * EVERY_DAY

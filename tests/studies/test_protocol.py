@@ -13,6 +13,8 @@ from ravine.studies.contestants import contestants
 from ravine.studies.protocol import make_plan, rank_rates, rate_grid, run_protocol
 from tests.studies.fake import outcome
 
+RATES = r"learning rates \(--lr, rates=\) "
+
 
 class Trainer:
     """Trains members by formula and remembers them by phase."""
@@ -58,18 +60,37 @@ def test_another_base_seed_shares_no_seed():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"trials": 1}, "trials must be >= 2, got 1"),
-        ({"seeds": 0}, "seeds must be >= 1, got 0"),
-        ({"seed": -1}, "seed must be >= 0, got -1"),
-        ({"rates": [0.1, -0.1]}, "lr must be > 0, got -0.1"),
-        ({"rates": [math.nan]}, "lr must be > 0"),
-        ({"rates": []}, "at least one learning rate"),
-        ({"rates": [0.1], "trials": 3}, "give it or lr"),
+        ({"trials": 1}, "trials must be an integer >= 2, got 1"),
+        ({"seeds": 0}, "seeds must be an integer >= 1, got 0"),
+        ({"seed": -1}, "seed must be an integer >= 0, got -1"),
+        ({"rates": [0.1, -0.1]}, RATES + "must be numbers > 0, got -0.1"),
+        ({"rates": [math.nan]}, RATES + "must be numbers > 0, got nan"),
+        ({"rates": ["0.1"]}, RATES + "must be numbers > 0, got '0.1'"),
+        ({"rates": [True]}, RATES + "must be numbers > 0, got True"),
+        ({"rates": 0.1}, RATES + "must be a list of numbers > 0, got 0.1"),
+        ({"rates": "0.1"}, RATES + "must be a list of numbers > 0, got '0.1'"),
+        ({"rates": []}, RATES + "must hold at least one, got none"),
+        ({"rates": [0.1], "trials": 3}, "leave it out where " + RATES + "are given"),
+        ({"seeds": 2.5}, "seeds must be an integer >= 1, got 2.5"),
+        ({"trials": 2.5}, "trials must be an integer >= 2, got 2.5"),
+        ({"trials": True}, "trials must be an integer >= 2, got True"),
+        ({"seed": "x"}, "seed must be an integer >= 0, got 'x'"),
     ],
 )
 def test_wrong_plans_are_refused(given, message):
     with pytest.raises(SettingError, match=message):
         make_plan(**given)
+
+
+def test_numbers_of_numpy_are_numbers():
+    plan = make_plan(rates=np.array([0.1, 0.01]), seeds=np.int64(2), seed=np.int64(1))
+    assert (plan.rates, plan.confirm) == ((0.01, 0.1), (10_008, 10_009))
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+def test_a_study_may_have_more_seeds_than_base_seeds_are_apart(confirm):
+    plan = make_plan(seeds=20_000, confirm=confirm)
+    assert len({*plan.tune, *plan.select, *plan.confirm}) == 20_000 + 8 * confirm
 
 
 def test_every_optimizer_gets_the_same_trials_and_seeds_in_every_phase():

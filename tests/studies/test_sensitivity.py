@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ravine.core.errors import SettingError
+from ravine.studies.protocol import rate_grid
 from ravine.studies.sensitivity import border_optimizers, extra_rates, range_width
 
 GRID = np.geomspace(1e-4, 10, 12).tolist()
@@ -63,6 +64,13 @@ def test_borders_are_a_tenth_of_the_log_range_at_each_end():
 def test_extra_rates_continue_the_grid_outwards(side, start, step):
     rates = extra_rates(0.1, GRID[::-1], side, 4)
     assert rates == pytest.approx([start * 10 ** (step * k) for k in range(1, 5)])
+
+
+@pytest.mark.parametrize(("side", "start", "sign"), [("high", 10.0, 1), ("low", 1e-4, -1)])
+def test_a_coarse_grid_continues_in_the_steps_of_the_default_one(side, start, sign):
+    fine = rate_grid(12)[-1] / rate_grid(12)[-2]
+    rates = extra_rates(0.1, rate_grid(2), side, 4)
+    assert rates == pytest.approx([start * fine ** (sign * k) for k in range(1, 5)], rel=1e-4)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])

@@ -115,11 +115,19 @@ def test_equivalent_is_the_interval_inside_the_margin_and_precedes_better():
 
 
 def test_equal_scores_are_equivalent_within_any_margin_and_undecided_without():
-    scores = {"a": np.full(5, 0.9), "b": np.full(5, 0.9)}
+    scores = {"a": np.full(6, 0.9), "b": np.full(6, 0.9)}
     (pair,) = compare_pairs(scores, "max", 1e-6)
     assert (pair.verdict, pair.p, pair.low, pair.high) == ("equivalent", 1.0, 0.0, 0.0)
     (pair,) = compare_pairs(scores, "max", None)
     assert (pair.verdict, pair.p, pair.seeds_needed) == ("undecided", 1.0, None)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+def test_few_seeds_without_spread_show_no_equivalence(seeds):
+    """2^(1 - n) is above 0.05 up to five seeds; two equal pairs of a coarse score are a chance."""
+    scores = {"a": np.full(seeds, 0.9), "b": np.full(seeds, 0.9)}
+    (pair,) = compare_pairs(scores, "max", 0.005)
+    assert (pair.verdict, pair.seeds_needed) == ("undecided", 6)
 
 
 @pytest.mark.parametrize("seeds", [2, 5, 6, 20])

@@ -115,9 +115,11 @@ def test_a_model_file_of_the_user_is_run(tmp_path):
     file = tmp_path / "models.py"
     file.write_text(
         "from torch import nn\n"
+        "from beside import width\n"
         "def make(shape, classes):\n"
-        "    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, classes))\n"
+        "    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(width), nn.Linear(width, classes))\n"
     )
+    (tmp_path / "beside.py").write_text("width = 64\n")
     space = run(program(f"Problem({f'{file}:make'!r}, 'digits')"))
     assert isinstance(space["model"][1], torch.nn.BatchNorm1d)
     assert space["score"] > 0.8
@@ -173,6 +175,49 @@ def test_what_was_given_as_objects_is_used_by_name():
     without = code.replace(f"from {plain.function.__module__} import plain\n", "")
     space = run(without, problem=problem, plain=plain)
     assert math.isfinite(space["score"])
+
+
+@pytest.mark.parametrize(
+    ("source", "shuffled"),
+    [("named_problem('quadratic_deep')", False), ("Problem('linear', 'digits')", True)],
+)
+def test_the_order_is_kept_or_shuffled_as_in_the_study(source, shuffled):
+    code = program(source, optimizer="sgd")
+    loader = run(code[: code.index("loss_function")])["loader"]
+    first, second = (torch.cat([x for x, _ in loader]) for _ in range(2))
+    assert torch.equal(first, second) != shuffled
+    # shuffled once, at least: not in the order of the rows
+    assert not torch.equal(first, loader.dataset.tensors[0][: len(first)])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"loss": "hinge"},
+        {"metric": "loss"},
+        {"validation": 0.1, "normalise": False},
+        {"reshuffle": False},
+    ],
+)
+def test_a_problem_of_names_is_made_again(given):
+    problem = Problem("linear", "digits", **given)
+    again = eval(problem.source, {"Problem": Problem})
+    assert again.describe() == problem.describe()
+    assert again.reshuffle == problem.reshuffle
+    assert torch.equal(again.split(0).shift, problem.split(0).shift)
+
+
+def test_a_problem_of_objects_cannot_be_written_down():
+    data = Problem("linear").data
+    for given in ({"data": data}, {"loss": torch.nn.functional.cross_entropy}):
+        assert Problem("linear", **given).source is None
+    assert (
+        Problem(
+            lambda shape, k: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, k))
+        ).source
+        is None
+    )
 
 
 def test_quadratic_deep_runs():

@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = app(args=typed, standalone_mode=False, obj=shlex.join(["ravine", *typed]))
     except RavineError as error:
-        sys.exit(_fail(str(error)))
+        # The notes say where what had finished is stored.
+        sys.exit(_fail("; ".join([str(error), *getattr(error, "__notes__", [])])))
     except Exception as error:
         # The command-line parser's errors: typer carries one of several copies of click.
         if not hasattr(error, "format_message"):

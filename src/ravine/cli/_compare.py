@@ -1,6 +1,5 @@
 """`ravine compare`: from typed options to a study, and from its results to the terminal."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ravine.problems import Problem, named_problem
 from ravine.rules import Rule, load_rules
 from ravine.studies.contestants import DEFAULT_OPTIMIZERS
 from ravine.studies.order import Order
-from ravine.studies.storage import STUDY, default_folder, refuse_used
+from ravine.studies.storage import STUDY, default_folder
 
 INTERRUPTED = 130  # the exit status shells give a command stopped by Ctrl-C
 
@@ -49,13 +48,13 @@ def run_compare(request: Request) -> None:
     """Run the command."""
     order = order_of(request)
     folder = default_folder(order.problem.name) if request.out is None else request.out
-    refuse_used(folder)
     errors = Console(stderr=True, highlight=False)
     try:
         with watch(errors) as listener:
             study = run(order, folder, listener)
-    except KeyboardInterrupt:
-        errors.print(f"stopped; what had finished is stored in {folder}", markup=False)
+    except KeyboardInterrupt as stop:
+        said = ["stopped", *getattr(stop, "__notes__", ["nothing is stored"])]
+        errors.print("; ".join(said), markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
     _show(study, errors, request.as_json)
 
@@ -86,8 +85,8 @@ def order_of(request: Request) -> Order:
     )
 
 
-def _problem(request: Request) -> tuple[Problem, str]:
-    """Return the problem, and the expression that makes it again."""
+def _problem(request: Request) -> tuple[Problem, str | None]:
+    """Return the problem, and the expression that makes a named one again."""
     parts = {"--data": request.data, "--model": request.model, "--loss": request.loss}
     if request.problem is not None:
         given = [option for option, value in parts.items() if value is not None]
@@ -95,17 +94,9 @@ def _problem(request: Request) -> tuple[Problem, str]:
             raise SettingError(
                 f"--problem brings its own data, model and loss; leave out {' and '.join(given)}"
             )
-        return named_problem(request.problem), f"named_problem({_quoted(request.problem)})"
+        return named_problem(request.problem), f'named_problem("{request.problem}")'
     model, data = request.model or "mlp", request.data or "digits"
-    source = f"{_quoted(model)}, {_quoted(data)}"
-    if request.loss is None:
-        return Problem(model, data), f"Problem({source})"
-    problem = Problem(model, data, loss=request.loss)
-    return problem, f"Problem({source}, loss={_quoted(request.loss)})"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # as Python writes it, but with double quotes
+    return Problem(model, data, loss=request.loss or "softmax"), None
 
 
 def _optimizers(given: str | None, own: dict[str, Rule]) -> list[str]:

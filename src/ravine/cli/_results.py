@@ -35,13 +35,20 @@ def ranking_table(page: Mapping[str, Any]) -> Table:
     score, confidence = page["score"]["name"], page["protocol"]["confidence"]
     # No lines: all columns then fit into 80 characters.
     table = Table(title=_title(page), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.caption, table.caption_justify = _tuning_failures(page), "left"
     table.add_column("optimizer")
     interval = f"{confidence:.0%} interval"
     for heading in ("lr", score, interval, "to target", "step alone", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in page["ranking"]:
-        table.add_row(*_cells(row, score))
+        table.add_row(*_cells(row, score, page["target"]))
     return table
+
+
+def _tuning_failures(page: Mapping[str, Any]) -> str | None:
+    found = [(row["optimizer"], row["tuning_failures"]) for row in page["ranking"]]
+    said = [f"{name} {count}" for name, count in found if count]
+    return f"diverged or stopped while tuning: {', '.join(said)}" if said else None
 
 
 def _title(page: Mapping[str, Any]) -> str:
@@ -52,7 +59,7 @@ def _title(page: Mapping[str, Any]) -> str:
     return f"{what}: mean test {page['score']['name']} over {seeds} {kind}"
 
 
-def _cells(row: Mapping[str, Any], score: str) -> list[str]:
+def _cells(row: Mapping[str, Any], score: str, target: float | None) -> list[str]:
     interval = _MISSING
     if row["low"] is not None:
         # The unit once: "95.13 to 98.75 %".
@@ -64,7 +71,7 @@ def _cells(row: Mapping[str, Any], score: str) -> list[str]:
         f"{row['lr']:.3g}",
         _MISSING if row["score"] is None else format_score(row["score"], score),
         interval,
-        _MISSING if steps is None else f"{steps:.0f} steps",
+        f"{steps:.0f} steps" if steps is not None else _MISSING if target is None else "never",
         f"{row['seconds_per_step'] * 1e6:,.0f} µs",
         str(row["failures"]),
     ]

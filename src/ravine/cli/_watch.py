@@ -1,6 +1,6 @@
 """Progress of a study on a terminal, or as plain lines where there is none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
@@ -27,7 +27,16 @@ def watch(console: Console) -> Iterator[Listener]:
         yield _Lines(console)
         return
     start = Text("compiling, and timing a step ...")
-    with Live(start, console=console, refresh_per_second=4, transient=True) as live:
+    # Standard output stays as it is: workers are forked meanwhile, and would inherit the detour.
+    live = Live(
+        start,
+        console=console,
+        refresh_per_second=4,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with live:
         yield _Display(console, live)
 
 
@@ -78,7 +87,8 @@ class _Lines:
 def estimate_text(estimate: Estimate) -> str:
     """Say how long a study will take and what would shorten it.
 
-    >>> print(estimate_text(Estimate(members=664, extra=96, steps=850, seconds_per_step=2e-5)))
+    >>> shorter = ("optimizers", "trials", "seeds", "epochs", "confirm")
+    >>> print(estimate_text(Estimate(664, 96, 850, seconds_per_step=2e-5, shorter=shorter)))
     664 trainings of 850 steps at 20 µs a step: about 11 s of training (96 more trainings if a best
     learning rate lies at the border of the grid). Shorter: fewer --optimizers, --trials, --seeds or
     --epochs, or --no-confirm.
@@ -91,9 +101,21 @@ def estimate_text(estimate: Estimate) -> str:
     return (
         f"{estimate.members} trainings of {estimate.steps} steps at"
         f" {_small(estimate.seconds_per_step)} a step: about {_duration(estimate.seconds)} of"
-        f" training{extra}."
-        " Shorter: fewer --optimizers, --trials, --seeds or --epochs, or --no-confirm."
+        f" training{extra}.{_shorter_text(estimate.shorter)}"
     )
+
+
+def _shorter_text(settings: Sequence[str]) -> str:
+    """Name the options that would shorten a study.
+
+    >>> _shorter_text(["rates", "confirm"]), _shorter_text(["confirm"]), _shorter_text([])
+    (' Shorter: fewer --lr, or --no-confirm.', ' Shorter: --no-confirm.', '')
+    """
+    options = ["--lr" if name == "rates" else f"--{name}" for name in settings if name != "confirm"]
+    fewer = " or ".join(filter(None, [", ".join(options[:-1]), *options[-1:]]))
+    ways = [f"fewer {fewer}"] if fewer else []
+    ways += ["--no-confirm"] if "confirm" in settings else []
+    return f" Shorter: {', or '.join(ways)}." if ways else ""
 
 
 def standing_text(standing: Standing) -> str:

@@ -22,7 +22,7 @@ def machine() -> dict[str, str | int | float | None]:
     """
     return {
         "cpu": _cpu_name(),
-        "cores": _cores(),
+        "cores": core_count(),
         "memory_gb": _memory_gb(),
         "threads": torch.get_num_threads(),
     }
@@ -46,7 +46,8 @@ def _cpu_name() -> str:
     return next(names, "") or platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
     # A container or a batch system may grant fewer cores than the machine has.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

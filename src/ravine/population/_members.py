@@ -57,8 +57,8 @@ class Outcome:
     Args:
         member: The member.
         status: ``"ok"``, ``"diverged"`` or ``"stopped"`` (as hopeless).
-        diverged_at: First step whose loss was not finite, from 1; where every step's was and
-            only an evaluation's was not, the step before it.
+        diverged_at: First step whose loss was not finite, from 1; the last step, where only the
+            evaluation after it was not.
         steps: Steps made.
         seconds: The member's share of the time its block ran.
         train_loss: Mean over the steps since the evaluation before the last.

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ravine.core.errors import SettingError
+from ravine.core.machine import core_count
 from ravine.kernels import DTYPES, kernel
 from ravine.population._block import Block, Budget, example
 from ravine.population._compile import compiled, one_thread
@@ -20,7 +21,7 @@ from ravine.population._model import functions_of, stacked, stacked_gradient
 from ravine.population._run import Event, Runner
 from ravine.population._single import Single
 from ravine.population._stackable import why_not_stackable
-from ravine.population._workers import can_fork, core_count, run_workers
+from ravine.population._workers import can_fork, run_workers
 from ravine.problems import Problem
 from ravine.rules import Rule
 from ravine.schedules import get_schedule

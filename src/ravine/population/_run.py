@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from time import perf_counter
 from typing import NamedTuple
 
@@ -127,7 +127,7 @@ class Runner:
         has_validation = not np.isnan(outcome.curve[0].val_loss)
         if bad.size:
             outcome.status, outcome.diverged_at = "diverged", done - len(losses) + int(bad[0]) + 1
-        elif has_validation and not isfinite(val_loss):
+        elif done == self._budget.steps and has_validation and not isfinite(val_loss):
             outcome.status, outcome.diverged_at = "diverged", done
         outcome.train_loss = float(losses.mean())
         outcome.val_loss, outcome.val_score = val_loss, val_score
@@ -149,6 +149,6 @@ class Runner:
         sign = 1 if self.block.problem.direction == "max" else -1
         return (
             2 * outcome.steps >= self._budget.steps
-            and outcome.val_loss > start.val_loss
+            and start.val_loss < outcome.val_loss < inf  # an infinite one shows as divergence
             and sign * outcome.val_score <= sign * start.val_score
         )

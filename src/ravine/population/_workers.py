@@ -25,13 +25,6 @@ class WorkerError(RavineError, RuntimeError):
     """A worker process ended before its work did."""
 
 
-def core_count() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def can_fork() -> bool:
     """Return whether workers can be forked: on Linux; macOS's libraries do not survive it."""
     return sys.platform == "linux"

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ravine.core.direction import Direction
 from ravine.core.errors import SettingError, unknown
 from ravine.problems._data import Data
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Direction = Literal["max", "min"]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """A problem: model, data, loss and score, with everything random in it fixed by a seed."""
 
+import json
+from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +56,13 @@ class Problem:
         DataError: the data cannot be read, or trained on.
         ModelError: the model, loss or metric cannot be built or does not fit.
 
+    Attributes:
+        source: Python expression that makes model, data, loss and score again; None where one of
+            them was given as an object.
+
     >>> problem = Problem("mlp")
+    >>> problem.source
+    'Problem("mlp", "digits")'
     >>> problem.steps_per_epoch(64) * problem.epochs, problem.score_name
     (850, 'accuracy')
     """
@@ -82,7 +90,17 @@ class Problem:
         score = find_score(metric, direction, self.loss, self.data)
         self.score_name, self.metric, self.direction = score.name, score.metric, score.direction
         self.smallest_difference = score.smallest_difference
-        self._normalise, self._reshuffle = normalise, reshuffle
+        self._normalise, self.reshuffle = normalise, reshuffle
+        self.source = _source(
+            model,
+            data,
+            loss=loss,
+            metric=metric,
+            direction=direction,
+            validation=validation,
+            normalise=normalise,
+            reshuffle=reshuffle,
+        )
         self._validation = fraction("validation", validation)
         self._splits: dict[int, Split] = {}
         self._sizes = self._checked_sizes()
@@ -149,7 +167,7 @@ class Problem:
         """
         size, steps = self.batch_size(batch), self.steps_per_epoch(batch)
         seed, epoch = integer("seed", seed, 0), integer("epoch", epoch, 0)
-        shuffle = rng(seed, "order", epoch if self._reshuffle else 0)
+        shuffle = rng(seed, "order", epoch if self.reshuffle else 0)
         rows = shuffle.permutation(self.split(seed).train)
         return rows[: steps * size].reshape(steps, size)
 
@@ -213,6 +231,25 @@ class Problem:
                 " weights with torch's default generator, which the seed sets"
             )
         return sum(weights.numel() for weights in first.parameters())
+
+
+def _source(model: Any, data: Any, **settings: Any) -> str | None:
+    """Return the expression of `Problem.source`; settings at their defaults are left out."""
+    data = str(data) if isinstance(data, Path) else data
+    given = {
+        name: value
+        for name, value in settings.items()
+        if value != signature(Problem).parameters[name].default
+    }
+    if not all(isinstance(one, str | float | int) for one in (model, data, *given.values())):
+        return None
+    keywords = (f"{name}={_literal(value)}" for name, value in given.items())
+    return f"Problem({', '.join((_literal(model), _literal(data), *keywords))})"
+
+
+def _literal(value: str | float) -> str:
+    # Strings as Python writes them, but with double quotes.
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _checked_schedule(schedule: str) -> str:

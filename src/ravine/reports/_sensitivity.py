@@ -28,16 +28,13 @@ class Sensitivity:
 
         Columns: ``optimizer, lr, seeds, diverged, stopped``; ``median`` over the seeds, a failed
         seed counting as the worst, NaN when that is a failure; ``low, high`` over the seeds
-        that finished; ``best``, true at the best median of an optimizer.
+        that finished; ``chosen``, true at the rate that the study chose for an optimizer.
         """
         tuned = self.study.trials[self.study.trials["phase"] == "tune"]
         groups = tuned.groupby(["optimizer", "lr"], sort=True)
         rows = [{"optimizer": key[0], "lr": key[1]} | self._row(own) for key, own in groups]
         table = pd.DataFrame(rows, columns=_COLUMNS)
-        signed = table["median"] * (1 if self.study.score.direction == "max" else -1)
-        # idxmax takes the first of equals: the lowest rate.
-        best = signed.dropna().groupby(table["optimizer"]).idxmax()
-        return table.assign(best=table.index.isin(best))
+        return table.assign(chosen=self.study.at_chosen_rate(table))
 
     def _row(self, own: pd.DataFrame) -> dict[str, float]:
         scores = own[self.study.tuning_score].where(own["status"] == "ok")
@@ -61,7 +58,7 @@ class Sensitivity:
         for name, look in looks(self.study.optimizers).items():
             own = table[(table["optimizer"] == name) & table["median"].notna()]
             chart.add_trace(self._line(own, name, look), row=1, col=1)
-            chart.add_trace(self._best(own[own["best"]], name, look), row=1, col=1)
+            chart.add_trace(self._chosen(own[own["chosen"]], name, look), row=1, col=1)
             if name in names:
                 mine = failed[failed["optimizer"] == name]
                 chart.add_trace(_marks(mine, names.index(name), name, look), row=2, col=1)
@@ -86,17 +83,17 @@ class Sensitivity:
             hovertemplate=f"{label(name)}, lr %{{x:.4~g}}: {number}<extra></extra>",
         )
 
-    def _best(self, best: pd.DataFrame, name: str, look: Look) -> go.Scatter:
+    def _chosen(self, chosen: pd.DataFrame, name: str, look: Look) -> go.Scatter:
         number = f"%{{y:{self.study.score.hover}}}"
         return go.Scatter(
-            x=best["lr"].tolist(),
-            y=best["median"].tolist(),
+            x=chosen["lr"].tolist(),
+            y=chosen["median"].tolist(),
             legendgroup=label(name),
             showlegend=False,
             mode="markers",
             marker={"symbol": "circle-open", "size": 17, "color": look.colour}
             | {"line": {"width": 2.5}},
-            hovertemplate=f"best of {label(name)}, lr %{{x:.4~g}}: {number}<extra></extra>",
+            hovertemplate=f"chosen for {label(name)}, lr %{{x:.4~g}}: {number}<extra></extra>",
         )
 
 

@@ -67,16 +67,20 @@ class StoredStudy:
         """Return a list of ``study.json``; empty when it is missing or null."""
         return self.page.get(name) or []
 
+    def at_chosen_rate(self, rows: pd.DataFrame) -> np.ndarray:
+        """Return, for rows with `optimizer` and `lr`, where that is the rate the study chose."""
+        chosen = {row["optimizer"]: row["lr"] for row in self.rows("ranking")}
+        rate = pd.to_numeric(rows["optimizer"].map(chosen)).astype(float)
+        # Rates went through JSON and Parquet exactly; a user's own file may have rounded them.
+        return np.isclose(rows["lr"].astype(float), rate, rtol=1e-6, atol=0)
+
     def final_trials(self) -> pd.DataFrame:
         """Return the trials of the final phase, for each optimizer at the rate chosen for it.
 
         A trial that failed has no test score, whatever was stored of it.
         """
         final = self.trials[self.trials["phase"] == self.final_phase]
-        chosen = {row["optimizer"]: row["lr"] for row in self.rows("ranking")}
-        rate = pd.to_numeric(final["optimizer"].map(chosen))
-        # Rates went through JSON and Parquet exactly; a user's own file may have rounded them.
-        final = final[np.isclose(final["lr"].astype(float), rate, rtol=1e-6, atol=0)]
+        final = final[self.at_chosen_rate(final)]
         return final.assign(test_score=final["test_score"].where(final["status"] == "ok"))
 
 

@@ -57,6 +57,11 @@ def contestants(
     >>> one.hypers["beta1"]
     0.8
     """
+    if isinstance(optimizers, str | Rule) or not isinstance(optimizers, Iterable):
+        raise SettingError(
+            "optimizers must be a list of names or rules, such as ['adam', 'sgd'],"
+            f" got {optimizers!r}"
+        )
     if not optimizers:
         raise SettingError("optimizers must name at least one, got none")
     found = [_find(given, own or {}) for given in optimizers]
@@ -68,6 +73,8 @@ def contestants(
 
 
 def _find(given: str | Rule, own: Mapping[str, Rule]) -> tuple[str, Rule, bool]:
+    if not isinstance(given, str | Rule):
+        raise SettingError(f"optimizers must be names or rules, got {given!r}")
     rule = given if isinstance(given, Rule) else own.get(given) or _registered(given, own)
     standard = any(rule is known for known in all_rules())
     other = standard and rule is not get_rule(rule.name)
@@ -102,7 +109,9 @@ def _shares(rules: Mapping[str, Rule], settings: Mapping[str, float]) -> dict[st
     for key in sorted(settings, key=lambda key: "." in key):
         owner, _, hyper = key.rpartition(".")
         if hyper == "lr":
-            raise SettingError(f"{key} cannot be set: learning rates are tried, give them as lr")
+            raise SettingError(
+                f"{key} cannot be set: learning rates are tried, give them with --lr or rates="
+            )
         for name in _owners(key, owner, hyper, rules):
             shares[name][rules[name].formula_name(hyper)] = settings[key]
     return shares

@@ -8,7 +8,8 @@ from typing import Any
 
 from ravine.population import Member, Outcome, Population, Progress
 from ravine.studies.listening import Best, Listener, Standing
-from ravine.studies.protocol import Direction, Phase, has_failed
+from ravine.studies.protocol import Phase, has_failed
+from ravine.studies.statistics import Direction, sign_of
 from ravine.studies.storage import write_study, write_tables
 
 SECONDS_BETWEEN_SAVES = 10.0
@@ -45,7 +46,7 @@ class Ledger:
         self.trials: list[dict[str, Any]] = []
         self.curves: list[tuple[Any, ...]] = []
         self._population = population
-        self._sign = 1.0 if direction == "max" else -1.0
+        self._sign = sign_of(direction)
         self._last = last
         self._planned = planned
         self._steps = steps

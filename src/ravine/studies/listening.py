@@ -14,18 +14,20 @@ class Estimate:
         extra: Further trainings if a best rate lies at the border of the grid.
         steps: Steps of each training.
         seconds_per_step: Of one member, measured in the block.
+        shorter: Settings that could be less, by their names in Python.
     """
 
     members: int
     extra: int
     steps: int
     seconds_per_step: float
+    shorter: tuple[str, ...]
 
     @property
     def seconds(self) -> float:
         """Expected duration in seconds, without the extra trainings.
 
-        >>> Estimate(members=100, extra=0, steps=1000, seconds_per_step=2e-5).seconds
+        >>> Estimate(100, 0, steps=1000, seconds_per_step=2e-5, shorter=()).seconds
         2.0
         """
         return self.members * self.steps * self.seconds_per_step

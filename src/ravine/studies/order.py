@@ -8,7 +8,7 @@ from ravine.problems import Problem
 from ravine.rules import Rule
 from ravine.schedules import get_schedule
 from ravine.studies.contestants import DEFAULT_OPTIMIZERS, Contestant, contestants
-from ravine.studies.protocol import Phase, Plan, make_plan
+from ravine.studies.protocol import RATES, Phase, Plan, check_integer, make_plan
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Order:
         confirm: Whether to select and confirm after tuning.
         seed: Base seed.
         command: How the study was started, for the record.
-        source: Python expression that makes the problem again, for the winner's program.
+        source: Python expression that makes the problem again, for the winner's program; None for
+            the problem's own.
     """
 
     problem: Problem
@@ -89,12 +90,11 @@ def check(order: Order) -> Checked:
     )
     if not len(problem.split(0).validation) and (plan.confirms or len(plan.rates) > 1):
         raise SettingError(
-            f"problem {problem.name} has no validation split to choose a learning rate on; give"
-            " one with --lr, and --no-confirm"
+            f"problem {problem.name} has no validation split to choose among {RATES} on; give one"
+            " of them, and no confirmation (--no-confirm, confirm=False)"
         )
     epochs = problem.epochs if order.epochs is None else order.epochs
-    if epochs < 1:
-        raise SettingError(f"epochs must be >= 1, got {epochs}")
+    check_integer("epochs", epochs, 1)
     batch = problem.batch_size(order.batch)
     steps = epochs * problem.steps_per_epoch(batch)
     schedule = problem.schedule if order.schedule is None else order.schedule

@@ -45,7 +45,7 @@ def score_table(scores: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.where(np.isfinite(table), table, np.nan)
 
 
-def summarise(a: np.ndarray, b: np.ndarray, level: float) -> Paired:
+def paired_differences(a: np.ndarray, b: np.ndarray, level: float) -> Paired:
     """Return the paired differences a - b of every pair.
 
     Args:
@@ -53,7 +53,8 @@ def summarise(a: np.ndarray, b: np.ndarray, level: float) -> Paired:
         b: Scores of the second, the same shape.
         level: 1 - confidence of the intervals.
 
-    >>> summarise(np.array([[3.0, 5.0, np.nan]]), np.array([[1.0, 1.0, 1.0]]), 0.05).mean
+    >>> a, b = np.array([[3.0, 5.0, np.nan]]), np.array([[1.0, 1.0, 1.0]])
+    >>> paired_differences(a, b, 0.05).mean
     array([3.])
     """
     lost_a, lost_b = np.isnan(a), np.isnan(b)
@@ -117,9 +118,14 @@ def sign_test(paired: Paired) -> np.ndarray:
     return np.minimum(1.0, 2 * special.bdtr(fewer, paired.only_a + paired.only_b, 0.5))
 
 
-def inside(paired: Paired, margin: float) -> np.ndarray:
-    """Return where the whole t interval lies between -margin and margin."""
-    return (paired.low > -margin) & (paired.high < margin)
+def inside(paired: Paired, margin: float, level: float) -> np.ndarray:
+    """Return where the whole t interval lies between -margin and margin.
+
+    Without any spread the interval is a point however few the seeds, so the sign test's
+    ``2^(1 - n)`` must be at most the level as well.
+    """
+    enough = (paired.sd > 0) | (2.0 ** (1 - paired.common) <= level)
+    return (paired.low > -margin) & (paired.high < margin) & enough
 
 
 def evidence(
@@ -140,7 +146,7 @@ def evidence(
     """
     by_scores = sign * np.sign(np.nan_to_num(paired.mean))
     by_failures = np.sign(paired.only_b - paired.only_a)
-    negligible = (by_failures != 0) & inside(paired, margin)
+    negligible = (by_failures != 0) & inside(paired, margin, level)
     p_scores = np.where(negligible, 1.0, t_test(paired))
     p_both = np.minimum(1.0, 2 * np.minimum(p_scores, sign_test(paired)))
     p = np.where(paired.only_a + paired.only_b > 0, p_both, p_scores)

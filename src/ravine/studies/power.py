@@ -43,8 +43,9 @@ def seeds_needed(
 
     Decided is: a difference is claimed with power 80 %, or the t interval lies inside +-``margin``,
     if mean and spread of the differences stay as they are. Without spread a difference is claimed
-    by the sign test, from ``2^(1 - n) <= levels``. Failures (as many on both sides) are taken to
-    stay as frequent, so the seeds on which both finish grow in proportion.
+    by the sign test, from ``2^(1 - n) <= levels``, and equality from ``2^(1 - n) <= level``.
+    Failures (as many on both sides) are taken to stay as frequent, so the seeds on which both
+    finish grow in proportion.
 
     Args:
         paired: Summary of the pairs, at least two seeds each on which both finished.
@@ -60,7 +61,8 @@ def seeds_needed(
 
     def decided(n: np.ndarray) -> np.ndarray:
         by_sign = (sd == 0) & (size > 0) & (2.0 ** (1 - n) <= levels)
-        inside = size + half_width(sd, n, level) < margin
+        enough = (sd > 0) | (2.0 ** (1 - n) <= level)
+        inside = (size + half_width(sd, n, level) < margin) & enough
         return by_sign | inside | (power(n, effect, levels) >= POWER)
 
     common = _smallest(decided, len(size))

@@ -4,9 +4,11 @@ Every optimizer gets the same trials on the same seeds. Tuning and selecting loo
 only; the test set is evaluated for the settings chosen, on fresh seeds.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
@@ -19,6 +21,7 @@ from ravine.studies.statistics import Direction, sign_of
 
 Phase = Literal["tune", "select", "confirm"]
 
+RATES = "learning rates (--lr, rates=)"  # by their names on the command line and in Python
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 10.0
 TUNE_SEEDS, SELECT_SEEDS, CONFIRM_SEEDS = 3, 5, 20
 SELECTED = 3  # settings that pass from tuning to selection
@@ -107,12 +110,15 @@ def make_plan(
     (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
     """
     if rates is not None and trials is not None:
-        raise SettingError("trials sets the length of the grid of learning rates; give it or lr")
-    _at_least("seed", seed, 0)
-    _at_least("seeds", seeds, 1)
+        raise SettingError(
+            f"trials is the number of learning rates to try; leave it out where {RATES} are given"
+        )
+    check_integer("seed", seed, 0)
+    if seeds is not None:
+        check_integer("seeds", seeds, 1)
     tuned = TUNE_SEEDS if confirm or seeds is None else seeds
     confirmed = (CONFIRM_SEEDS if seeds is None else seeds) if confirm else 0
-    numbers = iter(range(seed * _SEEDS_PER_STUDY, (seed + 1) * _SEEDS_PER_STUDY + confirmed))
+    numbers = itertools.count(seed * _SEEDS_PER_STUDY)
     pools = (tuned, SELECT_SEEDS if confirm else 0, confirmed)
     tune, select, last = (tuple(next(numbers) for _ in range(size)) for size in pools)
     grid = rate_grid(12 if trials is None else trials) if rates is None else _checked(rates)
@@ -125,7 +131,7 @@ def rate_grid(trials: int) -> tuple[float, ...]:
     >>> rate_grid(2)
     (0.0001, 10.0)
     """
-    _at_least("trials", trials, 2)
+    check_integer("trials", trials, 2)
     powers = np.linspace(math.log10(LOWEST_RATE), math.log10(HIGHEST_RATE), trials)
     return _readable(10**powers)
 
@@ -135,18 +141,26 @@ def _readable(rates: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(f"{rate:.6g}") for rate in rates)
 
 
-def _at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise SettingError(f"{name} must be >= {least}, got {value}")
+def check_integer(name: str, value: object, least: int) -> None:
+    """Check a whole number that was asked for.
+
+    Raises:
+        SettingError: When it is none, or too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise SettingError(f"{name} must be an integer >= {least}, got {value!r}")
 
 
-def _checked(rates: Sequence[float]) -> tuple[float, ...]:
-    if not rates:
-        raise SettingError("lr must name at least one learning rate, got none")
-    for rate in rates:
-        if not (rate > 0 and math.isfinite(rate)):
-            raise SettingError(f"lr must be > 0, got {rate:g}")
-    return tuple(sorted(set(map(float, rates))))
+def _checked(rates: object) -> tuple[float, ...]:
+    if isinstance(rates, str) or not isinstance(rates, Iterable):
+        raise SettingError(f"{RATES} must be a list of numbers > 0, got {rates!r}")
+    given = list(rates)
+    if not given:
+        raise SettingError(f"{RATES} must hold at least one, got none")
+    for rate in given:
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
+            raise SettingError(f"{RATES} must be numbers > 0, got {rate!r}")
+    return tuple(sorted({float(rate) for rate in given}))
 
 
 def run_protocol(

@@ -11,6 +11,9 @@ from ravine.studies.statistics import Direction, sign_of
 
 Side = Literal["low", "high"]
 
+# Ratio of neighbours in the default grid, 12 rates over five decades. Coarser grids extend by it
+# too: steps of their own would leave every rate that can train.
+MOST_OUTWARD = 10 ** (5 / 11)
 BORDER = 0.1  # share of the grid's log range, at each end, in which a best rate calls for more
 
 
@@ -108,7 +111,8 @@ def border_optimizers(best_rates: Mapping[str, float], grid: Sequence[float]) ->
 def extra_rates(best: float, grid: Sequence[float], side: Side | None, count: int) -> list[float]:
     """Return the learning rates of the extra trials of one optimizer, as many for every one.
 
-    At a border they continue the grid outwards by the ratio of its last two rates. Inside they
+    At a border they continue the grid outwards by the ratio of its last two rates, at most that
+    of the default grid, 2.85. Inside they
     lie between ``best`` and its two neighbours in the grid, evenly spaced in log(rate), half on
     each side (one more above where ``count`` is odd); they repeat no rate of the grid.
 
@@ -125,8 +129,8 @@ def extra_rates(best: float, grid: Sequence[float], side: Side | None, count: in
         SettingError: If a rate is not positive, the grid has no range, ``count`` is negative, or
             ``best`` has no neighbour in the grid on both sides although ``side`` is None.
 
-    >>> [round(rate, 6) for rate in extra_rates(1.0, [0.01, 0.1, 1.0], "high", 2)]
-    [10.0, 100.0]
+    >>> [round(rate, 6) for rate in extra_rates(1.0, [0.25, 0.5, 1.0], "high", 2)]
+    [2.0, 4.0]
     >>> [round(rate, 3) for rate in extra_rates(0.1, [0.01, 0.1, 1.0], None, 2)]
     [0.032, 0.316]
     """
@@ -136,9 +140,9 @@ def extra_rates(best: float, grid: Sequence[float], side: Side | None, count: in
         raise SettingError(f"count must be >= 0, got {count}")
     steps = np.arange(1, count + 1)
     if side == "high":
-        return (rates[-1] * (rates[-1] / rates[-2]) ** steps).tolist()
+        return (rates[-1] * min(rates[-1] / rates[-2], MOST_OUTWARD) ** steps).tolist()
     if side == "low":
-        return (rates[0] * (rates[0] / rates[1]) ** steps).tolist()
+        return (rates[0] / min(rates[1] / rates[0], MOST_OUTWARD) ** steps).tolist()
     if not rates[0] < best < rates[-1]:
         raise SettingError(
             f"best must lie between the ends of the grid, {rates[0]:g} and {rates[-1]:g}, "

@@ -11,19 +11,19 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from ravine.core.direction import Direction
 from ravine.core.errors import SettingError, unknown
 from ravine.studies.paired import (
     Paired,
     evidence,
     half_width,
     inside,
+    paired_differences,
     score_table,
     step_down,
-    summarise,
 )
 from ravine.studies.power import seeds_needed
 
-Direction = Literal["max", "min"]
 Verdict = Literal["better", "worse", "equivalent", "undecided"]
 
 
@@ -88,7 +88,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, confidence: float = 0.95
 
     ``mean -+ t(1 - (1 - confidence) / 2, n - 1) * sd / sqrt(n)``
 
-    A member without a finite score (diverged, failed) has nothing to average: it is left out of
+    A member without a finite score (diverged, stopped) has nothing to average: it is left out of
     the mean and counted in ``failures``, which belongs beside the mean wherever that is shown.
 
     Args:
@@ -211,7 +211,8 @@ def compare_pairs(
     optimizers swaps the outcomes of both tests, so false claims stay bounded.
 
     *No spread* (all differences equal): p is 1 for no difference at all, else the sign test's
-    ``2^(1 - n)``, since t would be infinite even for two seeds of a coarse score.
+    ``2^(1 - n)``, since t would be infinite even for two seeds of a coarse score. For the same
+    reason *equivalent* needs so many seeds that ``2^(1 - n) <= 1 - confidence``: 6 for 95 %.
 
     *seeds_needed*: the smallest number of seeds at which, with mean and spread as observed and the
     other pairs keeping their places, a difference would be claimed with power 80 % or the interval
@@ -238,7 +239,7 @@ def compare_pairs(
     margin = _margin(smallest_difference)
     table = score_table(scores)
     first, second = np.triu_indices(len(table), 1)
-    paired = summarise(table[first], table[second], level)
+    paired = paired_differences(table[first], table[second], level)
     p, side = evidence(paired, sign, level, margin)
     stepped = step_down(p)
     verdicts = _verdicts(paired, stepped, side, level, margin)
@@ -252,7 +253,7 @@ def compare_pairs(
 def _verdicts(
     paired: Paired, stepped: np.ndarray, side: np.ndarray, level: float, margin: float
 ) -> np.ndarray:
-    equivalent = inside(paired, margin) & (paired.only_a == paired.only_b)
+    equivalent = inside(paired, margin, level) & (paired.only_a == paired.only_b)
     claimed = stepped <= level
     cases = [equivalent, claimed & (side > 0), claimed & (side < 0)]
     return np.select(cases, ["equivalent", "better", "worse"], "undecided")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ravine.core.errors import first_line
 from ravine.core.machine import machine, versions
 from ravine.kernels import latex
 from ravine.population import Population
@@ -39,6 +40,7 @@ def run_study(
     Raises:
         SettingError: When a setting is wrong; nothing is stored then.
         KeyboardInterrupt: When stopped by the user; what had finished is stored.
+        Exception: What ended the study, such as a worker's error; the same is stored.
     """
     refuse_used(folder)
     listener = listener or Silent()
@@ -65,11 +67,14 @@ def run_study(
         steps=checked.steps,
         listener=listener,
     )
-    ledger.save()
     try:
+        ledger.save()
         results = _results(checked, ledger)
     except KeyboardInterrupt:
         ledger.close("stopped", {})
+        raise
+    except Exception as error:
+        ledger.close("failed", {"error": first_line(error)})
         raise
     ledger.close("complete", results)
 
@@ -94,7 +99,22 @@ def _estimate(checked: Checked, population: Population) -> Estimate:
         extra=plan.extra(optimizers),
         steps=checked.steps,
         seconds_per_step=population.time_step([one.rule for one in checked.competing]),
+        shorter=_shorter(checked),
     )
+
+
+def _shorter(checked: Checked) -> tuple[str, ...]:
+    """Return the settings that would shorten a study if they were less."""
+    plan = checked.plan
+    could_be_less = {
+        "optimizers": len(checked.competing) > 1,
+        "trials": plan.extends and len(plan.rates) > 2,
+        "rates": not plan.extends and len(plan.rates) > 1,
+        "seeds": len(checked.last_seeds) > 1,
+        "epochs": checked.epochs > 1,
+        "confirm": plan.confirms,
+    }
+    return tuple(name for name, could in could_be_less.items() if could)
 
 
 def _first_page(checked: Checked, notices: list[str]) -> dict[str, Any]:
@@ -211,7 +231,7 @@ def _winner(checked: Checked, winner: Chosen | None) -> dict[str, Any] | None:
         return None
     recipe = Recipe(
         checked.problem,
-        checked.order.source,
+        checked.order.source or checked.problem.source,
         winner.contestant,
         winner.lr,
         checked.batch,

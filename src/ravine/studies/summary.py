@@ -17,7 +17,7 @@ from ravine.studies.statistics import (
     median_steps_to_target,
     sign_of,
 )
-from ravine.studies.verdict import Ranked, Scope, verdict_sentence
+from ravine.studies.verdict import Ranked, Scope, leader, verdict_sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,11 @@ class Evidence:
         own = (trials["optimizer"] == one.contestant.name) & (trials["lr"] == one.lr)
         return trials[own & (trials["phase"] == self.last)].sort_values("seed")
 
+    def finished(self, one: Chosen) -> pd.DataFrame:
+        """Return those of them that did not fail."""
+        final = self.final(one)
+        return final[final["status"] == "ok"]
+
     def scores(self, one: Chosen) -> np.ndarray:
         """Return an optimizer's test scores by seed, shape [S]; NaN where it failed."""
         final = self.final(one)
@@ -54,18 +59,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a study found, as ``study.json`` holds it; `order` is best first."""
+    """What a study found, as ``study.json`` holds it; the ranking is best first."""
 
-    order: list[Chosen]
     ranking: list[dict[str, Any]]
     target: float | None
     pairs: list[dict[str, Any]]
     verdict: str
-
-    @property
-    def winner(self) -> Chosen | None:
-        """The best optimizer; None where every training failed."""
-        return self.order[0] if math.isfinite(self.ranking[0]["score"]) else None
+    winner: Chosen | None  # whom the verdict names first; None where every training failed
 
 
 def summarise(evidence: Evidence, scope: Scope) -> Summary:
@@ -82,12 +82,13 @@ def summarise(evidence: Evidence, scope: Scope) -> Summary:
     pairs = compare_pairs(scores, evidence.direction, margin, confidence)
     intervals = {name: mean_interval(values, confidence) for name, values in scores.items()}
     ranked = [Ranked(one.contestant.name, one.lr, *intervals[one.contestant.name]) for one in order]
+    first = leader(ranked, pairs)
     return Summary(
-        order,
         [_row(evidence, one, row, target) for one, row in zip(order, ranked, strict=True)],
         None if math.isnan(target) else target,
         [asdict(pair) for pair in pairs],
         verdict_sentence(ranked, pairs, scope),
+        next((one for one in order if first and one.contestant.name == first.optimizer), None),
     )
 
 
@@ -109,9 +110,9 @@ def _row(evidence: Evidence, one: Chosen, ranked: Ranked, target: float) -> dict
         "high": ranked.high,
         "tune_score": one.tune_score,
         "select_score": one.select_score,
-        # Positive where the score fell, whichever direction is good.
-        "winners_curse": sign_of(evidence.direction) * (one.tune_score - ranked.score),
-        "failures": int((own["status"] != "ok").sum()),
+        "winners_curse": _winners_curse(evidence, one),
+        "failures": ranked.failures,
+        "tuning_failures": int((own["status"] != "ok").sum()) - ranked.failures,
         "trials": int(own.loc[own["phase"] == "tune", "lr"].nunique()),
         "steps_to_target": steps,
         "seconds_to_target": steps * seconds,
@@ -120,10 +121,18 @@ def _row(evidence: Evidence, one: Chosen, ranked: Ranked, target: float) -> dict
     }
 
 
+def _winners_curse(evidence: Evidence, one: Chosen) -> float:
+    """Return the fall of the validation score from tuning to fresh seeds; NaN without such.
+
+    Positive where the score fell, whichever direction is good. Both ends are validation scores,
+    so that nothing but the choice of the best is in it.
+    """
+    fresh = evidence.finished(one)["val_score"].mean() if evidence.last == "confirm" else math.nan
+    return sign_of(evidence.direction) * (one.tune_score - float(fresh))
+
+
 def _median_score(evidence: Evidence, one: Chosen) -> float:
-    final = evidence.final(one)
-    finished = final.loc[final["status"] == "ok", "val_score"]
-    return float(finished.median())
+    return float(evidence.finished(one)["val_score"].median())
 
 
 def _steps_to_target(evidence: Evidence, one: Chosen, target: float) -> float:

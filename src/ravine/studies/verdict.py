@@ -57,8 +57,7 @@ class Ranked(NamedTuple):
 def verdict_sentence(ranking: Sequence[Ranked], pairs: Sequence[Pair], scope: Scope) -> str:
     """Say in one sentence what a study has shown, and for what.
 
-    The leader is the first of the ranking to which no other is shown to be better (a high mean
-    over few survivors of many failures does not lead). It is *best* only if it is shown better
+    The sentence begins with the `leader`. It is *best* only if it is shown better
     than every other that finished; otherwise those to which no difference is shown, and those
     practically equal, are named beside it. A pair that was not compared counts as undecided.
 
@@ -79,6 +78,24 @@ def verdict_sentence(ranking: Sequence[Ranked], pairs: Sequence[Pair], scope: Sc
     better than sgd, 7.00 points behind (6.00 to 8.00).
     """
     return f"For {_scope(scope)}: {'; '.join(_clauses(ranking, pairs, scope))}."
+
+
+def leader(ranking: Sequence[Ranked], pairs: Sequence[Pair]) -> Ranked | None:
+    """Return the winner of a study: the one that the sentence begins with.
+
+    The first of the ranking to which no other is shown to be better, or else the fewest (a high
+    mean over few survivors of many failures does not lead); None where every training failed.
+
+    >>> rows = [Ranked("a", 0.1, 0.9, 0.8, 1.0, 1), Ranked("b", 0.1, 0.8, 0.7, 0.9, 1)]
+    >>> leader(rows, [Pair("a", "b", -0.1, -0.2, -0.01, 0.01, 0.01, "worse", None)]).optimizer
+    'b'
+    """
+    finished = _finished(ranking)
+    return _leader(finished, _from_both_sides(pairs)) if finished else None
+
+
+def _finished(ranking: Sequence[Ranked]) -> list[Ranked]:
+    return [row for row in ranking if math.isfinite(row.score)]
 
 
 def format_score(value: float, score: str) -> str:
@@ -113,19 +130,19 @@ def _scope(scope: Scope) -> str:
 
 
 def _clauses(ranking: Sequence[Ranked], pairs: Sequence[Pair], scope: Scope) -> list[str]:
-    finished = [row for row in ranking if math.isfinite(row.score)]
+    finished = _finished(ranking)
     if not finished:
         names = _list([row.optimizer for row in ranking], "and")
         return [f"every training of {names} failed, so nothing can be compared"]
     seen = _from_both_sides(pairs)
-    leader = _leader(finished, seen)
-    others = [row for row in finished if row is not leader]
+    first = _leader(finished, seen)
+    others = [row for row in finished if row is not first]
     if not others:
-        clauses = _alone(leader, len(ranking), scope)
-    elif all(_verdict(leader, row, seen) == "better" for row in others):
-        clauses = [_winner(leader, others, seen, scope)]
+        clauses = _alone(first, len(ranking), scope)
+    elif all(_verdict(first, row, seen) == "better" for row in others):
+        clauses = [_winner(first, others, seen, scope)]
     else:
-        clauses = _group(leader, others, seen, scope)
+        clauses = _group(first, others, seen, scope)
     return [*clauses, *_failures(ranking, scope)]
 
 
@@ -156,7 +173,6 @@ def _verdict(row: Ranked, other: Ranked, seen: Seen) -> Verdict:
 
 
 def _leader(finished: Sequence[Ranked], seen: Seen) -> Ranked:
-    """Return the first of the ranking that is shown worse than none, or than the fewest."""
     return min(finished, key=lambda row: sum(_verdict(row, x, seen) == "worse" for x in finished))
 
 

@@ -45,7 +45,7 @@ shift, scale = split.shift.float(), split.scale.float()
 inputs = (problem.data.x.float() - shift) * scale
 targets = problem.data.y{cast}
 train = TensorDataset(inputs[split.train], targets[split.train])
-loader = DataLoader(train, batch_size={batch}, shuffle=True, drop_last=True)
+{order}loader = DataLoader(train, batch_size={batch}, {shuffled}, drop_last=True)
 
 {model}
 loss_function = {loss}
@@ -66,6 +66,9 @@ with {context}:
     score = problem.metric(model(inputs[rows]), targets[rows])
 print(f"test {score_name}: {{score:.4f}}")
 '''
+
+
+_ONE_ORDER = "order = torch.randperm(len(train)).tolist()  # one order for all epochs, as studied\n"
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ def winner_code(recipe: Recipe) -> str:
         else "# problem is the ravine.Problem that was compared; define it above.",
         cast=".float()" if problem.data.y.is_floating_point() else "",
         batch=recipe.batch,
+        order="" if problem.reshuffle else _ONE_ORDER,
+        shuffled="shuffle=True" if problem.reshuffle else "sampler=order",
         model=model,
         loss="nn.CrossEntropyLoss()" if softmax else f"problem.loss  # {problem.loss_name}",
         epochs=recipe.epochs,
@@ -127,11 +132,9 @@ def winner_code(recipe: Recipe) -> str:
 
 
 def _imports(lines: list[str]) -> str:
-    standard = [line for line in lines if line.startswith("import ")]
     torch_lines = ["import torch", "from torch import nn"]
     torch_lines += ["from torch.utils.data import DataLoader, TensorDataset"]
-    other = sorted({line for line in lines if line not in standard})
-    groups = [standard, torch_lines, other]
+    groups = [torch_lines, sorted(set(lines))]
     return "\n\n".join("\n".join(group) for group in groups if group)
 
 
@@ -149,11 +152,9 @@ def _model(problem: Problem, seed: int) -> tuple[str, list[str]]:
         return _layers(problem.build(seed), _is_he(name)), []
     place, colon, factory = name.rpartition(":")
     shape, outputs = problem.data.input_shape, problem.data.outputs
-    if not colon:  # a callable given in Python, which has no address
+    # A callable given in Python has no address; a file may import others that lie beside it.
+    if not colon or place.endswith(".py"):
         return f"model = problem.build({seed})", []
-    if place.endswith(".py"):
-        made = f"runpy.run_path({place!r})[{factory!r}]({shape}, {outputs})"
-        return f"model = {made}", ["import runpy"]
     return f"model = {factory}({shape}, {outputs})", [f"from {place} import {factory}"]
 
 

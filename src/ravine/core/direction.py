@@ -1,0 +1,5 @@
+"""Which way a score is good."""
+
+from typing import Literal
+
+Direction = Literal["max", "min"]
