@@ -22,7 +22,7 @@ from tests.population.making import (
     uncompiled,
     vectors,
 )
-from tests.population.models import PlainDropout, batchnorm1d, batchnorm2d, dropouts
+from tests.population.models import batchnorm1d, batchnorm2d
 from tests.reference.rules import Oracle
 
 STEPS = 50
@@ -95,40 +95,6 @@ def test_batchnorm_and_its_running_statistics(model, data):
     ends = _compare(_problem(model, data()), members)
     statistics = {n: b for n, b in ends[0].buffers.items() if n.endswith("num_batches_tracked")}
     assert [int(b) for b in statistics.values()] == [STEPS]
-
-
-def test_dropout_masks_follow_seed_step_and_layer():
-    def as_plain(model, seed):
-        layers = [n for n, m in model.named_children() if isinstance(m, nn.Dropout | nn.Dropout2d)]
-        for index, name in enumerate(layers):
-            layer = getattr(model, name)
-            channels = isinstance(layer, nn.Dropout2d)
-            setattr(model, name, PlainDropout(layer.p, channels, seed, index))
-        return model
-
-    problem = _problem(dropouts, images())
-    members = [member(i, name, seed=i % 2) for i, name in enumerate(("sgd", "adam", "sgd"))]
-    population = _population(problem, members)
-    total = population.budget.steps
-    ends = in_block(population, members, STEPS)
-    for one, end in zip(members, ends, strict=True):
-        end.buffers.clear()  # the counters of the masks, which the plain layers keep elsewhere
-        model = as_plain(problem.build(one.seed, torch.float64), one.seed)
-        assert_equal(end, plain(problem, one, STEPS, total, "cosine", model=model))
-    assert not np.array_equal(ends[0].losses, ends[1].losses)
-
-
-def test_dropout_keeps_the_share_it_shall():
-    kept = [
-        PlainDropout(0.3, False, seed, layer).train()(torch.ones(100, 100, dtype=torch.float64))
-        for seed in range(3)
-        for layer in range(3)
-    ]
-    shares = [float((mask > 0).double().mean()) for mask in kept]
-    # Four standard deviations of a share of 10,000 entries.
-    np.testing.assert_allclose(shares, 0.7, atol=4 * (0.3 * 0.7 / 1e4) ** 0.5)
-    together = float((torch.stack(kept) > 0).all(0).double().mean())
-    assert together == pytest.approx(0.7 ** len(kept), abs=4 * 0.04**0.5 / 100)
 
 
 @pytest.mark.parametrize("name", ["sgd", "nesterov", "adam", "adamw"])

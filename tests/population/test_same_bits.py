@@ -11,7 +11,7 @@ import pytest
 
 from ravine.population import Population
 from ravine.problems import Problem
-from tests.population.making import EIGHT, finish, member, told, uncompiled, vectors
+from tests.population.making import EIGHT, finish, images, member, told, uncompiled, vectors
 from tests.population.models import batchnorm2d, everything, without_batchnorm
 
 RATES = (1e-3, 0.1, 1e6)
@@ -78,9 +78,7 @@ def test_order_and_neighbours_do_not_matter(slots):
     ("model", "batch"), [("mlp:33,7", 16), ("mlp:13:tanh", 1), ("linear", 11), (batchnorm2d, 9)]
 )
 def test_other_models_and_batches(model, batch):
-    data = vectors(150, 25)
-    if model is batchnorm2d:
-        data = type(data)("images", data.x.reshape(-1, 1, 5, 5), data.y)
+    data = images(150, 5) if model is batchnorm2d else vectors(150, 25)
     population = uncompiled(Problem(model, data, batch=batch, epochs=1), largest=7, workers=1)
     members = _members(16)
     assert _told(population, _shuffled(members)) == _told(population, members)

@@ -40,7 +40,9 @@ class Population:
     """Trains members of one problem, many at once.
 
     A member's result depends on its rule, hyper-parameters and seed alone: not on the other
-    members, nor on the slot or the time it got.
+    members, nor on the slot or the time it got, bit for bit. Two limits: without a C++ compiler
+    ``BatchNorm1d`` on [B, C] sums the last slots in another order, so last digits may differ there;
+    and what a model keeps in Python attributes, not in buffers, is shared by all its members.
 
     Args:
         problem: What the members train on.
