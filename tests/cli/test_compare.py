@@ -217,7 +217,7 @@ def test_a_target_that_was_missed_is_not_one_that_was_never_set(target, shown):
     [to_target] = [list(one.cells) for one in table.columns if one.header == "to target"]
     assert to_target == [shown]
     assert list(table.columns[-1].cells) == ["0"]
-    assert table.caption == "diverged or stopped while tuning: sgd 4"
+    assert table.caption == "diverged or stopped while tuning and selecting: sgd 4"
 
 
 def test_unexpected_errors_keep_their_traceback(monkeypatch, command):

@@ -48,7 +48,7 @@ def ranking_table(page: Mapping[str, Any]) -> Table:
 def _tuning_failures(page: Mapping[str, Any]) -> str | None:
     found = [(row["optimizer"], row["tuning_failures"]) for row in page["ranking"]]
     said = [f"{name} {count}" for name, count in found if count]
-    return f"diverged or stopped while tuning: {', '.join(said)}" if said else None
+    return f"diverged or stopped while tuning and selecting: {', '.join(said)}" if said else None
 
 
 def _title(page: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from torch import nn
 
-from ravine.core.errors import ModelError, unknown
+from ravine.core.errors import ModelError, SettingError, unknown
 from ravine.problems._models import Factory, linear, mlp_factory
 
 
@@ -71,6 +71,10 @@ def call_factory(
 
 def _imported(spec: str) -> Factory:
     place, colon, attribute = spec.rpartition(":")
+    if spec.endswith(".py"):
+        raise SettingError(
+            f"model must name a factory in its file, as in {spec}:build, got {spec!r}"
+        )
     if not colon:
         forms = ["linear", "mlp", "package.module:factory", "path/to/file.py:factory"]
         raise unknown("model", spec, forms)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from ravine.core.errors import DataError
 from ravine.reports import _facts as facts
 from ravine.reports import _tables as tables
 from ravine.reports._budget import Budget
@@ -50,10 +51,13 @@ def write_report(study_folder: str | Path, path: str | Path | None = None) -> Pa
         The path written.
 
     Raises:
-        DataError: When the folder lacks a file or one cannot be read.
+        DataError: When the folder lacks a file or one cannot be read, or the path's folder does
+            not exist.
     """
     study = read_stored(study_folder)
     path = Path(path) if path is not None else study.folder / "report.html"
+    if not path.parent.is_dir():
+        raise DataError(f"path must lie in a folder that exists, got {path}; make {path.parent}")
     path.write_text(_render(study), encoding="utf-8")
     return path
 

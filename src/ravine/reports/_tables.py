@@ -126,7 +126,7 @@ def tuning_table(study: StoredStudy) -> Table:
     ]
     head = (
         *("Optimizer", "When tuned", "When selected", "Test", "Winner’s curse"),
-        *("Failed while tuning", "Good rates, decades"),
+        *("Failed before", "Good rates, decades"),
     )
     return Table("What tuning promised, and how forgiving it was", head, rows)
 

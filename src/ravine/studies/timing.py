@@ -1,8 +1,10 @@
 """Seconds per step of each optimizer alone: one plain model, as the winner will be trained."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
+import numba
 import torch
 
 from ravine.optim import from_rule
@@ -18,9 +20,10 @@ def seconds_per_step(
 ) -> dict[str, float]:
     """Return the seconds of a training step by optimizer.
 
-    A step is forward, backward and update of one float32 model with nothing else running in
-    this process; loading data is not part of it. It is the fastest of up to 50, as other
-    programs on the machine can only add to it.
+    A step is forward, backward and update of one float32 model on one thread, with nothing else
+    running in this process; loading data is not part of it. It is the fastest of up to 50, as
+    other programs on the machine can only add to it. On several threads a step waits for the
+    slowest one, and on a busy machine that is a time slice of the scheduler, 300 steps long.
 
     Args:
         problem: Gives model, loss and a batch.
@@ -29,15 +32,28 @@ def seconds_per_step(
         seed: Of weights and batch, the same for all.
     """
     steps = {name: _step(problem, *run, batch, seed) for name, run in runs.items()}
-    for step in steps.values():
-        step()  # compiles the kernel and touches the memory
     taken: dict[str, list[float]] = {name: [] for name in steps}
-    end = time.perf_counter() + SECONDS
-    for count in range(MOST_ROUNDS):
-        if count >= FEWEST_ROUNDS and time.perf_counter() > end:
-            break
-        _time_round(steps, taken)
+    with _one_thread():
+        for step in steps.values():
+            step()  # compiles the kernel and touches the memory
+        end = time.perf_counter() + SECONDS
+        for count in range(MOST_ROUNDS):
+            if count >= FEWEST_ROUNDS and time.perf_counter() > end:
+                break
+            _time_round(steps, taken)
     return {name: min(times) for name, times in taken.items()}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    torch_threads, numba_threads = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(torch_threads)
+        numba.set_num_threads(numba_threads)
 
 
 def _time_round(steps: Mapping[str, Callable[[], None]], taken: dict[str, list[float]]) -> None:
