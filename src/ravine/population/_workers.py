@@ -8,6 +8,7 @@ each one, and lose more than a core when the machine is shared with other work.
 
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import warnings
@@ -124,8 +125,6 @@ def _numbers(following: Any, count: int) -> Iterator[int]:
 
 
 def _sendable(error: BaseException) -> BaseException:
-    import pickle  # noqa: PLC0415
-
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
