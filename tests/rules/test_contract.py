@@ -113,7 +113,10 @@ def branch(w, g, *, t, lr=0.1):
         (lambda w, g, *, lr=0.1: w > g, r"GreaterThan is not part of a formula"),
         (lambda w, g, *, lr=0.1: None, r"NoneType is not part of a formula"),
         (lambda w, g, *, lr=0.1: (w, g), r"must return w and its states \(w\), got 2 values"),
-        (lambda w, g, *, lr=0.1: w - norm(g, over="layer"), r"over must be 'tensor' or 'member'"),
+        (
+            lambda w, g, *, lr=0.1: w - norm(g, over="layer"),
+            r"over must be 'channel', 'tensor' or 'member'",
+        ),
         (lambda w, g, *, lr=0.1: w - total("g", over="member"), r"needs an expression"),
     ],
 )
@@ -162,10 +165,11 @@ def test_registry():
             assert (found.name, found.convention) == (name, convention)
             assert found.differs
             assert found.paper
-    with pytest.raises(SettingError, match=r"unknown optimizer 'adma'; did you mean 'adam'"):
-        get_rule("adma")
-    with pytest.raises(SettingError, match=r"unknown convention of adam 'optax'.*lecture, torch"):
-        get_rule("adam", "optax")
+    with pytest.raises(SettingError, match=r"unknown optimizer 'adagrd'; did you mean 'adagrad'"):
+        get_rule("adagrd")
+    with pytest.raises(SettingError, match=r"unknown convention of sgd 'optax'.*lecture, torch"):
+        get_rule("sgd", "optax")
+    assert get_rule("adan").convention == "paper"
 
 
 @pytest.mark.parametrize("chosen", all_rules(), ids=repr)
@@ -173,5 +177,8 @@ def test_every_built_in_rule_is_declared_completely(chosen: Rule):
     assert set(chosen.bounds) == set(chosen.hypers)
     assert all(chosen.bounds[n].check(n, v) == v for n, v in chosen.hypers.items())
     assert list(trace(chosen).results) == ["w", *chosen.state]
+    assert list(trace(chosen).scalars) == list(chosen.scalars)
+    assert chosen.differs
+    assert chosen.paper
     if chosen.convention == "torch":
-        assert set(chosen.state_aliases) == set(chosen.state)
+        assert set(chosen.state_aliases) == set(chosen.kept)

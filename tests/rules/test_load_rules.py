@@ -11,10 +11,10 @@ from ravine.rules import get_rule, rule, sign
 adam = get_rule("adam")
 
 @rule(state=("m",), bounds={"beta1": "[0, 1)", "beta2": "[0, 1)"})
-def lion(w, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99):
+def my_lion(w, g, m, *, lr=1e-4, beta1=0.9, beta2=0.99):
     return w - lr * sign(beta1 * m + (1 - beta1) * g), beta2 * m + (1 - beta2) * g
 
-same = lion
+same = my_lion
 
 @rule()
 def signed(w, g, *, lr=1e-3):
@@ -25,7 +25,7 @@ def signed(w, g, *, lr=1e-3):
 def test_rules_come_in_the_order_of_the_file_without_the_built_in_ones(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(LION)
-    assert [r.name for r in load_rules(path)] == ["lion", "signed"]
+    assert [r.name for r in load_rules(path)] == ["my_lion", "signed"]
     assert load_rules(str(path))[0].hypers["beta2"] == 0.99
 
 

@@ -16,19 +16,29 @@ Numbers = Mapping[str, float] | Sequence[Mapping[str, float]]
 
 
 def initial_state(rule: Rule, weight: Tensor, hypers: Mapping[str, float]) -> dict[str, Tensor]:
-    """Return the state of a weight tensor before the first step.
+    """Return the states and scalars of a weight tensor before the first step.
 
     Args:
         rule: The rule.
         weight: Weight tensor, any shape.
-        hypers: Hyper-parameters; a state named in ``rule.init`` starts at one of them.
+        hypers: Hyper-parameters; what is named in ``rule.init`` starts at one of them.
+
+    Returns:
+        A tensor like the weight per state, and a double of no dimension per scalar.
     """
-    starts = {
-        name: float(hypers[rule.init[name]]) if name in rule.init else 0.0 for name in rule.state
+    numbers = {
+        name: float(hypers[rule.init[name]]) if rule.init.get(name, "w") != "w" else 0.0
+        for name in rule.kept
     }
-    return {
-        name: torch.full_like(weight, start, memory_format=torch.preserve_format)
-        for name, start in starts.items()
+    states = {
+        name: torch.full_like(weight, numbers[name], memory_format=torch.preserve_format)
+        for name in rule.state
+    }
+    for name in rule.state:
+        if rule.init.get(name) == "w":
+            states[name].copy_(weight.detach())
+    return states | {
+        name: torch.tensor(numbers[name], dtype=torch.float64) for name in rule.scalars
     }
 
 
@@ -47,15 +57,20 @@ def reference_step(
         rule: The rule, modifiers included.
         weights: Weight tensors.
         gradients: Gradient per weight tensor, of its shape.
-        states: State per weight tensor, by name.
+        states: States and scalars per weight tensor, by name.
         t: Number of this step, from 1; one for all tensors, or one each.
         hypers: Hyper-parameters by formula name; one mapping for all tensors, or one each.
     """
-    arrays = [Leaves(tuple(s[name] for s in states)) for name in rule.state]
+    kept = [Leaves(tuple(s[name] for s in states)) for name in rule.kept]
     numbers = _per_leaf(hypers, t, len(weights))
-    new = rule.function(Leaves(tuple(weights)), Leaves(tuple(gradients)), *arrays, **numbers)
-    columns = [_per_weight(value, weights) for value in new]
-    new_states = [dict(zip(rule.state, row, strict=True)) for row in zip(*columns[1:], strict=True)]
+    new = rule.function(Leaves(tuple(weights)), Leaves(tuple(gradients)), *kept, **numbers)
+    after = 1 + len(rule.state)
+    columns = [_per_weight(value, weights) for value in new[:after]]
+    columns += [
+        _scalars(value, over, len(weights))
+        for value, over in zip(new[after:], rule.scalars.values(), strict=True)
+    ]
+    new_states = [dict(zip(rule.kept, row, strict=True)) for row in zip(*columns[1:], strict=True)]
     return columns[0], new_states or [{} for _ in weights]
 
 
@@ -66,7 +81,7 @@ def reference_readout(
     """Return the weights to evaluate: the rule's readout, or the stored weights themselves."""
     if rule.readout is None:
         return weight
-    return rule.readout(weight, *(state[name] for name in rule.state), t=t, **hypers)
+    return rule.readout(weight, *(state[name] for name in rule.kept), t=t, **hypers)
 
 
 def _per_weight(value: Any, weights: Sequence[Tensor]) -> list[Tensor]:
@@ -76,6 +91,14 @@ def _per_weight(value: Any, weights: Sequence[Tensor]) -> list[Tensor]:
         torch.as_tensor(v).to(weight).expand_as(weight)
         for v, weight in zip(values, weights, strict=True)
     ]
+
+
+def _scalars(value: Any, over: str, count: int) -> list[Tensor]:
+    """Return a scalar per weight tensor; a member has one, which its first tensor decides."""
+    values = list(value.values) if isinstance(value, Leaves) else [value] * count
+    if over == "member":
+        values = values[:1] * count
+    return [torch.as_tensor(v, dtype=torch.float64) for v in values]
 
 
 def _per_leaf(hypers: Numbers, t: float | Sequence[float], count: int) -> dict[str, Any]:

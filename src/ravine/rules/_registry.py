@@ -8,23 +8,51 @@ from pickle import PicklingError
 
 from ravine.core.errors import SettingError, unknown
 from ravine.rules import (
+    adabelief,
     adadelta,
     adagrad,
     adam,
+    adamax,
     adamw,
+    adan,
+    ademamix,
+    adopt,
     amsgrad,
+    asgd,
+    dadapt_adam,
+    dadapt_sgd,
+    lamb,
+    lars,
+    lion,
+    lookahead,
     momentum,
+    nadam,
     nesterov,
+    novograd,
+    prodigy,
+    radam,
     rmsprop,
+    rprop,
+    sam,
+    schedule_free_adamw,
+    schedule_free_sgd,
     sgd,
+    signsgd,
+    yogi,
 )
 from ravine.rules._rule import Rule
 from ravine.rules._trace import trace
 
 # In the order in which a course meets them; lists, tables and the default study keep it.
-_MODULES = (sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw, amsgrad)
+_MODULES = (
+    *(sgd, momentum, nesterov, asgd, signsgd, rprop),
+    *(adagrad, adadelta, rmsprop, adam, amsgrad, adamw, adamax, nadam, radam),
+    *(adabelief, yogi, lion, adan, adopt, ademamix),
+    *(novograd, lars, lamb),
+    *(schedule_free_sgd, schedule_free_adamw, dadapt_sgd, dadapt_adam, prodigy),
+    *(sam, lookahead),
+)
 _RULES = {(r.name, r.convention): r for module in _MODULES for r in module.RULES}
-DEFAULT_CONVENTION = "torch"
 
 
 def rule_names() -> list[str]:
@@ -46,19 +74,24 @@ def get_rule(name: str, convention: str | None = None) -> Rule:
 
     Args:
         name: One of `rule_names`.
-        convention: ``"torch"`` (default) or another in which the rule is written.
+        convention: One in which the rule is written; by default ``"torch"`` where torch has the
+            algorithm, otherwise ``"paper"``.
 
     Raises:
         SettingError: When the name or the convention is unknown.
 
     >>> get_rule("momentum", "lecture").hypers["gamma"]
     0.9
+    >>> get_rule("lion").convention
+    'paper'
     """
     if name not in rule_names():
         raise unknown("optimizer", name, rule_names())
-    found = _RULES.get((name, convention or DEFAULT_CONVENTION))
+    conventions = [c for n, c in _RULES if n == name]
+    default = "torch" if "torch" in conventions else "paper"
+    found = _RULES.get((name, convention or default))
     if found is None:
-        raise unknown(f"convention of {name}", str(convention), [c for n, c in _RULES if n == name])
+        raise unknown(f"convention of {name}", str(convention), conventions)
     return found
 
 

@@ -4,7 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import lru_cache, wraps
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
@@ -12,14 +12,19 @@ from typing import Any
 from ravine.core.errors import SettingError, unknown
 from ravine.rules._bounds import Bounds
 from ravine.rules._signature import (
+    check_codecs,
     check_defaults,
     check_known,
     check_label,
+    check_scalars,
     check_symbols,
     signature_hypers,
 )
+from ravine.rules._space import Range
 
 Formula = Callable[..., Any]
+# What a state starts at: a hyper-parameter with its default, or "w", a copy of the weights.
+Start = tuple[str, float] | str
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +33,27 @@ class Rule:
 
     Args:
         name: What users call it.
-        function: ``(w, g, *state, t, **hypers) -> (w, *state)``.
+        function: ``(w, g, *state, *scalars, t, **hypers) -> (w, *state, *scalars)``.
         state: Names of what is kept per weight, in the order of the function's arguments.
         hypers: Default of each hyper-parameter, ``lr`` included.
         convention: Whose variant of the formula this is: ``"torch"``, ``"lecture"``, ``"own"``...
         differs: What this convention does differently, in a sentence.
+        scalars: Names of what is kept in double precision per ``"tensor"`` or per ``"member"``
+            (one number for a whole model), to which of the two.
         bounds: Interval of each hyper-parameter; ``lr`` is positive unless told.
+        space: Range in which each hyper-parameter is searched, where it is worth searching.
         aliases: Formula name to torch argument (``mu`` to ``momentum``).
         state_aliases: State name to torch's state key (``m`` to ``exp_avg``).
-        init: Hyper-parameter that each state starts at; states not named start at 0.
-        readout: ``(w, *state, t, **hypers) -> w``: the weights to evaluate, where they are not
-            the stored point at which gradients are taken.
+        codecs: How a state is stored in few bits: ``"root"`` by its square root, for running
+            means of squares; others linearly, with a sign.
+        init: What a state or scalar starts at: a hyper-parameter, or ``"w"``, the weights; those
+            not named start at 0.
+        readout: ``(w, *state, *scalars, t, **hypers) -> w``: the weights to evaluate, where they
+            are not the stored point at which gradients are taken.
+        ascent: ``(w, g, *, t, **hypers) -> w``: the point at which a second gradient is taken,
+            which the function gets together with the stored ``w``.
+        scheduled: Whether studies may change ``lr`` by a schedule; False where the rule sets its
+            own rate by step.
         paper: Source of the formula.
     """
 
@@ -48,18 +63,23 @@ class Rule:
     hypers: Mapping[str, float]
     convention: str = "own"
     differs: str = ""
+    scalars: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    space: Mapping[str, Range] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     state_aliases: Mapping[str, str] = field(default_factory=dict)
+    codecs: Mapping[str, str] = field(default_factory=dict)
     init: Mapping[str, str] = field(default_factory=dict)
     readout: Formula | None = None
+    ascent: Formula | None = None
+    scheduled: bool = True
     paper: str = ""
 
     def __post_init__(self) -> None:
         check_label("name of a rule", self.name)
         check_label(f"convention of {self.name}", self.convention)
         check_defaults(self.name, self.hypers, self.bounds)
-        for name in ("hypers", "bounds", "aliases", "state_aliases", "init"):
+        for name in _TABLES:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __repr__(self) -> str:
@@ -68,6 +88,11 @@ class Rule:
     def __deepcopy__(self, memo: Any) -> "Rule":
         # Kernels are found by the rule's identity, and a frozen rule needs no copy.
         return self
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of all that is kept between steps: states, then scalars."""
+        return (*self.state, *self.scalars)
 
     def formula_name(self, given: str) -> str:
         """Return the formula's name of a hyper-parameter given by it or by its alias.
@@ -117,59 +142,90 @@ class Rule:
             aliases=self.aliases if aliases is None else aliases,
         )
 
-    def with_hypers(self, function: Formula, **added: tuple[float, str]) -> "Rule":
-        """Return this rule with a wrapped formula and further hyper-parameters.
+    def wrapped(
+        self,
+        function: Formula,
+        *,
+        state: Mapping[str, str] | None = None,
+        readout: Formula | None = None,
+        ascent: Formula | None = None,
+        **added: tuple[float, str],
+    ) -> "Rule":
+        """Return this rule with a wrapped formula, further states and hyper-parameters.
 
         Args:
-            function: The new formula, of the same state.
+            function: The new formula; its states are this rule's and then the added ones.
+            state: What each added state starts at: ``"w"``, or ``"0"``.
+            readout: The new readout; this rule's when None.
+            ascent: The new ascent; this rule's when None.
             **added: Default and bounds of each hyper-parameter that the wrapper adds.
 
         Raises:
             SettingError: When the rule has a hyper-parameter or state of an added name.
         """
-        for name in added:
-            if name in self.hypers or name in self.state:
+        new = state or {}
+        for name in (*added, *new):
+            if name in self.hypers or name in self.kept:
                 raise SettingError(f"rule {self.name} has {name} already")
         return replace(
             self,
             function=function,
+            state=(*self.state, *new),
+            init={**self.init, **{s: start for s, start in new.items() if start != "0"}},
             hypers={**self.hypers, **{name: default for name, (default, _) in added.items()}},
             bounds={**self.bounds, **{name: Bounds.parse(b) for name, (_, b) in added.items()}},
+            readout=readout or self.readout,
+            ascent=ascent or self.ascent,
         )
+
+
+_TABLES = ("hypers", "scalars", "bounds", "space", "aliases", "state_aliases", "codecs", "init")
 
 
 def rule(
     *,
     state: tuple[str, ...] = (),
+    scalars: Mapping[str, str] | None = None,
     name: str | None = None,
     convention: str = "own",
     differs: str = "",
     bounds: Mapping[str, str] | None = None,
+    space: Mapping[str, str] | None = None,
     aliases: Mapping[str, str] | None = None,
     state_aliases: Mapping[str, str] | None = None,
-    init: Mapping[str, tuple[str, float]] | None = None,
+    codecs: Mapping[str, str] | None = None,
+    init: Mapping[str, Start] | None = None,
     readout: Formula | None = None,
+    ascent: Formula | None = None,
+    scheduled: bool = True,
     paper: str = "",
 ) -> Callable[[Formula], Rule]:
     """Make a rule of a formula.
 
     Args:
         state: Names of what the rule keeps per weight; positional arguments after ``w, g``.
+        scalars: Numbers kept between steps, to ``"tensor"`` (one per weight tensor) or
+            ``"member"`` (one per model); positional arguments after the states.
         name: Defaults to the function's name.
         convention: Whose variant of the formula this is.
         differs: What this convention does differently, in a sentence.
         bounds: Interval per hyper-parameter, such as ``{"beta1": "[0, 1)"}``. ``lr`` defaults to
             ``(0, inf)``, every other to any finite number.
+        space: Range per hyper-parameter to search in, such as ``{"beta1": "complement[0.8,
+            0.99]"}``.
         aliases: Formula name to torch argument.
         state_aliases: State name to torch's state key.
-        init: For a state that does not start at 0: the hyper-parameter it starts at, and its
-            default.
+        codecs: ``"root"`` for states that are means of squares.
+        init: For a state or scalar that does not start at 0: the hyper-parameter it starts at,
+            and its default; or ``"w"``, for a copy of the weights.
         readout: The weights to evaluate, where they differ from the stored ones.
+        ascent: Where a second gradient is taken, if one is.
+        scheduled: False for a rule that sets its own rate by step.
         paper: Source of the formula.
 
     Returns:
-        A decorator that turns ``f(w, g, *state, *, t, lr=..., ...)`` into a `Rule`. ``t`` counts
-        steps from 1 and may be left out.
+        A decorator that turns ``f(w, g, *state, *scalars, *, t, lr=..., ...)`` into a `Rule`.
+        ``t`` counts steps from 1 and may be left out.
 
     Raises:
         SettingError: When the signature does not follow the contract.
@@ -181,31 +237,63 @@ def rule(
     >>> averaged.hypers["beta"]
     0.9
     """
-    started = dict(init or {})
+    kept = (*state, *(scalars or {}))
+    started = {k: start for k, start in (init or {}).items() if not isinstance(start, str)}
 
     def decorate(function: Formula) -> Rule:
         given = name or function.__name__
-        hypers = signature_hypers(given, function, state) | dict(started.values())
-        check_symbols(given, (*state, *hypers))
-        named = ((bounds, hypers), (aliases, hypers), (state_aliases, state), (started, state))
-        for table, known in named:
+        hypers = signature_hypers(given, function, kept) | dict(started.values())
+        check_symbols(given, (*kept, *hypers))
+        check_scalars(given, scalars or {})
+        check_codecs(given, codecs or {})
+        named = ((bounds, hypers), (space, hypers), (aliases, hypers), (codecs, state))
+        for table, known in (*named, (state_aliases, kept), (init, kept)):
             check_known(given, table or {}, known)
         return Rule(
             name=given,
             function=_uniform(function, started),
             state=tuple(state),
+            scalars=scalars or {},
             hypers=hypers,
             convention=convention,
             differs=differs,
             bounds=_all_bounds(hypers, bounds or {}),
+            space={hyper: Range.parse(text) for hyper, text in (space or {}).items()},
             aliases=aliases or {},
             state_aliases=state_aliases or {},
-            init={s: hyper for s, (hyper, _) in started.items()},
+            codecs=codecs or {},
+            init={k: s if isinstance(s, str) else s[0] for k, s in (init or {}).items()},
             readout=readout,
+            ascent=ascent,
+            scheduled=scheduled,
             paper=paper,
         )
 
     return decorate
+
+
+@lru_cache(maxsize=256)
+def ascent_rule(rule: Rule) -> Rule:
+    """Return the rule, without state, that moves weights to where a second gradient is taken.
+
+    Args:
+        rule: A rule with an ascent.
+    """
+    ascent = rule.ascent
+    assert ascent is not None
+
+    def function(w: Any, g: Any, **numbers: Any) -> Any:
+        return (ascent(w, g, **numbers),)
+
+    return Rule(
+        name=f"{rule.name}_ascent",
+        function=function,
+        state=(),
+        hypers=rule.hypers,
+        convention=rule.convention,
+        bounds=rule.bounds,
+        paper=rule.paper,
+    )
 
 
 def _is_number(value: object) -> bool:

@@ -8,12 +8,15 @@ from typing import Any
 from ravine.core.errors import SettingError, unknown
 from ravine.rules._bounds import Bounds
 
+SCALAR_OVER = ("tensor", "member")
+CODECS = ("linear", "root")
+
 # Symbols that every formula has; a hyper-parameter or state may not hide them.
 RESERVED = ("w", "g", "t")
 
 # Names that the generated code, an optimizer's state or its groups use themselves.
 _TAKEN = re.compile(
-    r"w|g|t|i|row|sums|constants|partial|abs|exp|sign|sqrt|step|params|param_names|[crx]\d+|sum\d+|_.*|.*_"
+    r"w|g|t|i|row|sums|scalars|constants|partial|abs|exp|floor|log|sign|sqrt|step|tl|params|param_names|[crx]\d+|sum\d+|_.*|.*_"
 )
 _LABEL = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 
@@ -81,6 +84,30 @@ def check_known(name: str, table: Iterable[str], known: Iterable[str]) -> None:
     for key in table:
         if key not in known:
             raise unknown(f"name in rule {name}", key, known)
+
+
+def check_scalars(name: str, scalars: Mapping[str, str]) -> None:
+    """Check what each scalar is kept for.
+
+    Raises:
+        SettingError: When that is neither a tensor nor a member.
+    """
+    for scalar, over in scalars.items():
+        if over not in SCALAR_OVER:
+            raise SettingError(
+                f"rule {name}: scalar {scalar} must be kept per 'tensor' or 'member', got {over!r}"
+            )
+
+
+def check_codecs(name: str, codecs: Mapping[str, str]) -> None:
+    """Check how states are stored in few bits.
+
+    Raises:
+        SettingError: When there is no such way.
+    """
+    for state, codec in codecs.items():
+        if codec not in CODECS:
+            raise unknown(f"codec of {state} in rule {name}", codec, CODECS)
 
 
 def check_defaults(name: str, hypers: Mapping[str, float], bounds: Mapping[str, Bounds]) -> None:

@@ -23,7 +23,7 @@ from ravine.rules._vocabulary import SumOver
 _KNOWN = (
     *(sympy.Symbol, sympy.Float, sympy.Rational, sympy.Add, sympy.Mul, sympy.Pow),
     *(sympy.Piecewise, ExprCondPair, Relational, BooleanAtom),
-    *(sympy.Max, sympy.Min, sympy.Abs, sympy.exp, sympy.sign, SumOver),
+    *(sympy.Max, sympy.Min, sympy.Abs, sympy.exp, sympy.floor, sympy.log, sympy.sign, SumOver),
 )
 
 
@@ -35,11 +35,13 @@ class Trace:
         arrays: Names of what has one entry per weight: ``w``, ``g`` and the states.
         numbers: Names of what has one value per step: ``t`` and the hyper-parameters.
         results: New value of ``w`` and of each state, in order.
+        scalars: New value of each scalar, in order.
     """
 
     arrays: tuple[str, ...]
     numbers: tuple[str, ...]
     results: dict[str, sympy.Expr]
+    scalars: dict[str, sympy.Expr]
 
 
 @lru_cache(maxsize=256)
@@ -55,7 +57,7 @@ def trace(rule: Rule) -> Trace:
     try:
         with sympy.evaluate(False):
             new = rule.function(
-                *(sympy.Symbol(name, real=True) for name in arrays),
+                *(sympy.Symbol(name, real=True) for name in (*arrays, *rule.scalars)),
                 **{name: sympy.Symbol(name, real=True) for name in numbers},
             )
     except Exception as error:
@@ -63,14 +65,31 @@ def trace(rule: Rule) -> Trace:
             f"rule {rule.name}: the formula cannot be traced ({type(error).__name__}: {error});"
             " use sqrt, where, maximum, norm, ... of ravine.rules, and no Python branches on values"
         ) from error
-    if len(new) != 1 + len(rule.state):
+    names = ("w", *rule.kept)
+    if len(new) != len(names):
         raise SettingError(
             f"rule {rule.name}: the formula must return w and its states"
-            f" ({', '.join(('w', *rule.state))}), got {len(new)} values"
+            f" ({', '.join(names)}), got {len(new)} values"
         )
-    results = dict(zip(("w", *rule.state), map(sympy.sympify, new), strict=True))
+    results = dict(zip(names, map(sympy.sympify, new), strict=True))
     _refuse_unknown(rule, results.values())
-    return Trace(arrays, numbers, results)
+    scalars = {name: results.pop(name) for name in rule.scalars}
+    for name, value in scalars.items():
+        if varies(value, arrays):
+            raise SettingError(
+                f"rule {rule.name}: scalar {name} must be one number, but its new value differs"
+                " from weight to weight; reduce it with total, mean or norm"
+            )
+    return Trace(arrays, numbers, results, scalars)
+
+
+def varies(node: sympy.Basic, arrays: Iterable[str]) -> bool:
+    """Whether a value differs from weight to weight; a reduction does not."""
+    if isinstance(node, SumOver):
+        return False
+    if node.is_Symbol:
+        return str(node) in arrays
+    return any(varies(part, arrays) for part in node.args)
 
 
 def _refuse_unknown(rule: Rule, results: Iterable[Any]) -> None:

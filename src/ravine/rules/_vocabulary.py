@@ -12,12 +12,13 @@ from typing import Any
 
 import sympy
 import torch
+from sympy.functions.elementary.piecewise import ExprCondPair
 
-OVER = ("tensor", "member")
+OVER = ("channel", "tensor", "member")
 
 
 class SumOver(sympy.Function):
-    """A reduction inside an expression: ``SumOver(x, Symbol("tensor" | "member"))``."""
+    """A reduction inside an expression: ``SumOver(x, Symbol("tensor"))``."""
 
     nargs = 2
 
@@ -110,6 +111,16 @@ def exp(x: Any) -> Any:
     return _apply(x, sympy=_unevaluated(sympy.exp), torch=torch.exp, number=math.exp)
 
 
+def log(x: Any) -> Any:
+    """Return the natural logarithm."""
+    return _apply(x, sympy=_unevaluated(sympy.log), torch=torch.log, number=_real_log)
+
+
+def floor(x: Any) -> Any:
+    """Return the largest integer that is not above x."""
+    return _apply(x, sympy=_unevaluated(sympy.floor), torch=torch.floor, number=_number_floor)
+
+
 def sign(x: Any) -> Any:
     """Return -1, 0 or 1 with the sign of x; NaN stays NaN."""
     return _apply(x, sympy=_unevaluated(sympy.sign), torch=_torch_sign, number=_number_sign)
@@ -137,29 +148,46 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
 
 def total(x: Any, *, over: str) -> Any:
-    """Return the sum of all entries of one weight tensor, or of all tensors of a member.
+    """Return the sum of all entries of a channel, of a weight tensor, or of a member's tensors.
 
     Args:
         x: An elementwise expression.
-        over: ``"tensor"`` or ``"member"``.
+        over: ``"channel"``, ``"tensor"`` or ``"member"``. The channels of a tensor are its slices
+            along the first dimension; one with fewer than two dimensions has none, and its sums
+            over them are 0.
     """
     if over not in OVER:
-        raise ValueError(f"over must be 'tensor' or 'member', got {over!r}")
+        raise ValueError(f"over must be 'channel', 'tensor' or 'member', got {over!r}")
     if isinstance(x, sympy.Basic | int | float):
         return SumOver(x, sympy.Symbol(over))
     if not isinstance(x, Leaves):
         raise TypeError(f"a reduction needs an expression of w, g or state, got {x!r}")
+    if over == "channel":
+        return each(_channel_sums, x)
     sums = [v.sum() for v in x.values]
     return Leaves(tuple(sums if over == "tensor" else [sum(sums)] * len(sums)))
 
 
 def mean(x: Any, *, over: str) -> Any:
-    """Return the mean over all entries of one weight tensor, or of all tensors of a member."""
-    return total(x, over=over) / total(x * 0 + 1, over=over)
+    """Return the mean over a channel, a weight tensor, or all tensors of a member; 0 of nothing."""
+    return total(x, over=over) / maximum(_count(x, over), 1.0)
+
+
+def _count(x: Any, over: str) -> Any:
+    if not isinstance(x, Leaves):
+        return total(sympy.Integer(1), over=over)
+    if over == "channel":
+        return each(lambda v: float(v[0].numel()) if v.ndim > 1 and len(v) else 0.0, x)
+    counts = [float(v.numel()) for v in x.values]
+    return Leaves(tuple(counts if over == "tensor" else [sum(counts)] * len(counts)))
+
+
+def _channel_sums(x: torch.Tensor) -> torch.Tensor:
+    return x.sum(tuple(range(1, x.ndim)), keepdim=True) if x.ndim > 1 else x.new_zeros(())
 
 
 def norm(x: Any, *, over: str) -> Any:
-    """Return the Euclidean norm over one weight tensor, or over all tensors of a member."""
+    """Return the Euclidean norm over a channel, a weight tensor, or all tensors of a member."""
     return sqrt(total(x * x, over=over))
 
 
@@ -198,8 +226,12 @@ def _unevaluated(function: Any) -> Any:
 def _piecewise(condition: Any, a: Any, b: Any) -> Any:
     if isinstance(condition, bool):
         raise TypeError("where compares values with <, <=, > or >=, not with == or !=")
-    pairs = (sympy.sympify(a), condition), (sympy.sympify(b), sympy.true)
-    return sympy.Piecewise(*pairs, evaluate=False)
+    # Past the constructors: they would rewrite a condition that holds another branch.
+    pairs = [
+        sympy.Tuple.__new__(ExprCondPair, sympy.sympify(value), holds)
+        for value, holds in ((a, condition), (b, sympy.true))
+    ]
+    return sympy.Basic.__new__(sympy.Piecewise, *pairs)
 
 
 def _real_sqrt(x: float) -> float:
@@ -208,6 +240,16 @@ def _real_sqrt(x: float) -> float:
 
 def _torch_sign(x: torch.Tensor) -> torch.Tensor:
     return torch.where(x.isnan(), x, torch.sign(x))
+
+
+def _real_log(x: float) -> float:
+    if x == 0:
+        return -math.inf
+    return math.log(x) if x > 0 else math.nan
+
+
+def _number_floor(x: float) -> float:
+    return float(math.floor(x)) if math.isfinite(x) else x
 
 
 def _number_sign(x: float) -> float:

@@ -14,7 +14,9 @@ from ravine.rules._vocabulary import sqrt
     convention="torch",
     differs="rho 0.9, and a learning rate of 1 that the paper does not have",
     bounds={"rho": "[0, 1]", "eps": "[0, inf)"},
+    space={"lr": "log[1e-2, 100]", "rho": "complement[0.8, 0.99]"},
     state_aliases={"v": "square_avg", "u": "acc_delta"},
+    codecs={"v": "root", "u": "root"},
     paper="Zeiler 2012, arXiv:1212.5701, Algorithm 1",
 )
 def adadelta(

@@ -9,6 +9,8 @@ from ravine.rules._rule import rule
 from ravine.rules._vocabulary import where
 
 PAPER = "Polyak 1964, doi:10.1016/0041-5553(64)90137-5"
+RATES = {"lr": "log[1e-4, 10]"}
+SHARE = "complement[0.5, 0.99]"
 
 
 @rule(
@@ -16,6 +18,7 @@ PAPER = "Polyak 1964, doi:10.1016/0041-5553(64)90137-5"
     convention="torch",
     differs="learning rate outside the velocity; the first step is not dampened",
     bounds={"mu": "[0, inf)"},
+    space=RATES | {"mu": SHARE},
     aliases={"mu": "momentum"},
     state_aliases={"v": "momentum_buffer"},
     paper=PAPER,
@@ -34,6 +37,7 @@ def momentum(
     convention="lecture",
     differs="learning rate inside the velocity: differs from torch once the rate changes",
     bounds={"gamma": "[0, inf)"},
+    space=RATES | {"gamma": SHARE},
     aliases={"gamma": "momentum", "lr": "eta"},
     init={"v": ("initial_velocity", 0.0)},
     paper=PAPER,
@@ -50,6 +54,7 @@ def momentum_lecture(w: Any, g: Any, v: Any, *, lr: Any = 1e-2, gamma: Any = 0.9
     convention="textbook",
     differs="the lecture's velocity with the opposite sign",
     bounds={"alpha": "[0, inf)"},
+    space=RATES | {"alpha": SHARE},
     aliases={"alpha": "momentum", "lr": "rho"},
     init={"v": ("initial_velocity", 0.0)},
     paper=PAPER,

@@ -8,6 +8,7 @@ from typing import Any
 
 from ravine.rules._rule import rule
 from ravine.rules._vocabulary import where
+from ravine.rules.momentum import RATES, SHARE
 
 PAPER = "Nesterov 1983, Soviet Mathematics Doklady 27(2):372-376"
 
@@ -17,6 +18,7 @@ PAPER = "Nesterov 1983, Soviet Mathematics Doklady 27(2):372-376"
     convention="torch",
     differs="learning rate outside the velocity; the stored look-ahead point is what is evaluated",
     bounds={"mu": "(0, inf)"},
+    space=RATES | {"mu": SHARE},
     aliases={"mu": "momentum"},
     state_aliases={"v": "momentum_buffer"},
     paper=PAPER,
@@ -41,6 +43,7 @@ def behind_look_ahead(w: Any, v: Any, *, gamma: Any, **_: Any) -> Any:
     differs="learning rate inside the velocity; stores the look-ahead point w - gamma v, and"
     " readout gives w",
     bounds={"gamma": "[0, inf)"},
+    space=RATES | {"gamma": SHARE},
     aliases={"gamma": "momentum", "lr": "eta"},
     readout=behind_look_ahead,
     paper=PAPER,

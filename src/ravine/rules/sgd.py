@@ -11,6 +11,7 @@ from ravine.rules._rule import rule
 @rule(
     convention="torch",
     differs="the formula every source shares",
+    space={"lr": "log[1e-3, 10]"},
     paper="Robbins & Monro 1951, doi:10.1214/aoms/1177729586",
 )
 def sgd(w: Any, g: Any, *, lr: Any = 1e-3) -> Any:
