@@ -102,9 +102,9 @@ class Model:
         )
 
     def arrays(self) -> dict[str, list[np.ndarray]]:
-        """Return weights and states by name, as NumPy arrays that share their memory."""
+        """Return weights, states and scalars by name, as arrays that share their memory."""
         found = {"w": [w.numpy() for w in self.weights]}
-        return found | {n: [s[n].numpy() for s in self.states] for n in self.rule.state}
+        return found | {n: [s[n].numpy() for s in self.states] for n in self.rule.kept}
 
 
 def kernel_step(
@@ -113,18 +113,36 @@ def kernel_step(
     grads: Sequence[Sequence[Tensor]],
     steps: Sequence[int],
 ) -> None:
-    """Run one kernel launch over all tensors of all models, each tensor with its own row."""
+    """Run one kernel launch over all tensors of all models, each tensor with its own row.
+
+    The models are stacked, as a population's members are; one model runs where it lies.
+    """
     rule = compiled.rule
-    flat = [(i, j) for i, model in enumerate(models) for j in range(len(model.weights))]
     columns = [
-        [models[i].weights[j] for i, j in flat],
-        [grads[i][j] for i, j in flat],
-        *([models[i].states[j][n] for i, j in flat] for n in rule.state),
+        [model.weights for model in models],
+        grads,
+        *([[state[n] for state in model.states] for model in models] for n in rule.state),
     ]
-    rows = [[steps[i], *(models[i].rows[j][n] for n in rule.hypers)] for i, j in flat]
-    member = [next(k for k, (m, _) in enumerate(flat) if m == i) for i, _ in flat]
-    pieces = [(k, 0, w.numel(), k) for k, w in enumerate(columns[0])]
-    compiled(addresses(columns), np.array(rows, dtype=np.float64), plan(compiled, pieces, member))
+    stacks = [[_stack(tensors) for tensors in zip(*column, strict=True)] for column in columns]
+    pieces = plan(compiled, [w.shape for w in models[0].weights], range(len(models)))
+    owners = [(models[slot], tensor, steps[slot]) for slot, tensor in pieces.rows]
+    rows = [[step, *(m.rows[j][n] for n in rule.hypers)] for m, j, step in owners]
+    kept = [[float(m.states[j][n]) for n in rule.scalars] for m, j, _ in owners]
+    scalars = np.array(kept, dtype=np.float64).reshape(len(rows), -1)
+    compiled(addresses(stacks), np.array(rows, dtype=np.float64), scalars, pieces)
+    for (model, j, _), values in zip(owners, scalars, strict=True):
+        model.states[j] |= {
+            n: torch.tensor(v, dtype=torch.float64)
+            for n, v in zip(rule.scalars, values, strict=True)
+        }
+    for column, stacked in zip(columns, stacks, strict=True):
+        for k, tensors in enumerate(column):
+            for tensor, stack in zip(tensors, stacked, strict=True):
+                tensor.copy_(stack[k] if len(models) > 1 else stack)
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0]
 
 
 def rows_for(rule: Rule, count: int) -> list[dict[str, float]]:

@@ -37,18 +37,23 @@ def bounded_step(
     Args:
         rule: The rule.
         arrays: ``w``, ``g`` and the states: one array per tensor, taken as exact.
-        rows: Hyper-parameters per tensor.
+        rows: Hyper-parameters per tensor, and scalars if the rule has any.
         step: Number of the step.
     """
     unit = UNIT[arrays["w"][0].dtype]
-    known = {n: [a.astype(np.float64) for a in column] for n, column in arrays.items()}
+    known = {
+        n: [a.astype(np.float64) for a in c] for n, c in arrays.items() if n not in rule.scalars
+    }
     exact = {n: Bounded(c, [np.zeros_like(a) for a in c]) for n, c in known.items()}
     count, zero = len(rows), np.array(0.0)
     for n in rows[0]:
         exact[n] = Bounded([np.array(row[n]) for row in rows], [zero] * count)
     exact["t"] = Bounded([np.array(float(step))] * count, [zero] * count)
-    evaluate = _Evaluator(exact, frozenset(arrays), unit, count)
-    results = {n: evaluate(node) for n, node in trace(rule).results.items()}
+    for n in rule.scalars:
+        exact[n] = Bounded(list(arrays[n]), [zero] * count)
+    evaluate = _Evaluator(exact, frozenset(known), unit, count)
+    traced = trace(rule)
+    results = {n: evaluate(node) for n, node in (traced.results | traced.scalars).items()}
     return {n: Bounded(r.value, [MARGIN * e for e in r.error]) for n, r in results.items()}
 
 
@@ -112,6 +117,15 @@ class _Evaluator:
         errors = self._rounded(a).error, self._rounded(b).error
         return Bounded(pick(self(a).value, self(b).value), pick(*errors))
 
+    def _channel_sum(self, part: Bounded) -> Bounded:
+        value = [_channel_sums(v) for v in part.value]
+        depth = 16 + np.log2(max(v.size for v in part.value) + 1)
+        error = [
+            _channel_sums(e) + depth * self.unit * _channel_sums(abs(v))
+            for v, e in zip(part.value, part.error, strict=True)
+        ]
+        return Bounded(value, error)
+
     def _sum(self, x: sympy.Basic, over: sympy.Basic) -> Bounded:
         part = self(x)
         value = [np.sum(v) for v in part.value]
@@ -121,14 +135,24 @@ class _Evaluator:
             np.sum(e) + depth * self.unit * np.sum(abs(v))
             for v, e in zip(part.value, part.error, strict=True)
         ]
+        if str(over) == "channel":
+            return self._channel_sum(part)
         if str(over) == "member":
             value, error = [np.sum(value)] * self.count, [np.sum(error)] * self.count
         return Bounded(value, error)
 
 
+def _channel_sums(x: np.ndarray) -> np.ndarray:
+    return x.sum(tuple(range(1, x.ndim)), keepdims=True) if x.ndim > 1 else np.array(0.0)
+
+
 def _one(node, x, ex, unit):
     if isinstance(node, sympy.exp):
         return np.exp(x), np.exp(x) * (ex + 4 * unit)  # 4: of a library's exp
+    if isinstance(node, sympy.log):
+        return np.log(x), ex / abs(x) + 4 * unit * abs(np.log(x))
+    if isinstance(node, sympy.floor):
+        return np.floor(x), ex * 0
     return {sympy.Abs: np.abs, sympy.sign: np.sign}[type(node)](x), ex
 
 

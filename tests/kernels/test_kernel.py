@@ -46,7 +46,8 @@ def run_double(rule: Rule, shapes: list[tuple[int, ...]], steps: int, *, paralle
 
 @pytest.mark.parametrize("rule", all_rules(), ids=name)
 def test_kernel_equals_reference_over_100_steps(rule):
-    run_double(rule, SMALL, STEPS, parallel=True)
+    # Serial kernels compile faster; that they equal parallel ones to the bit is shown elsewhere.
+    run_double(rule, SMALL, STEPS, parallel=False)
 
 
 MODIFIED = [
@@ -57,7 +58,6 @@ MODIFIED = [
 
 @pytest.mark.parametrize("rule", MODIFIED, ids=name)
 def test_modified_kernel_equals_reference_over_100_steps(rule):
-    # Serial kernels compile faster; that they equal parallel ones to the bit is shown below.
     run_double(rule, SMALL, STEPS, parallel=False)
 
 
@@ -70,8 +70,10 @@ def assert_within_rounding(model: Model, exact: dict) -> None:
     for n, column in model.arrays().items():
         for i, entries in enumerate(column):
             off = np.abs(entries.astype(np.float64) - exact[n].value[i])
-            # The smallest normal number: below it rounding is no longer relative.
-            allowed = np.broadcast_to(exact[n].error[i] + 1.2e-38, off.shape)
+            # The smallest normal number: below it rounding is no longer relative. Numbers per
+            # row are doubles, computed by other library functions than NumPy's.
+            least = np.maximum(1.2e-38, 2.0**-50 * np.abs(exact[n].value[i]))
+            allowed = np.broadcast_to(exact[n].error[i] + least, off.shape)
             assert (off <= allowed).all(), (n, i, np.max(off / allowed))
 
 
@@ -199,11 +201,11 @@ def test_pieces_of_one_tensor_are_updated_like_tensors_of_their_own():
     rows = np.array([[3.0, 0.1, 0.9, 0.0, 0.5], [5.0, 0.2, 0.5, 0.3, 2.0]])
     unused = w[1].clone()
     assert list(rule.hypers) == ["lr", "mu", "dampening", "max_norm"]
-    pieces = [(0, 0, 40_000, 0), (0, 80_000, 40_000, 1)]
-    compiled(addresses([[w], [g], [v]]), rows, plan(compiled, pieces, [0, 1]))
+    none = np.zeros((2, 0))
+    compiled(addresses([[w], [g], [v]]), rows, none, plan(compiled, [(40_000,)], (0, 2)))
     for row, own in zip(rows, apart, strict=True):
-        single = plan(compiled, [(0, 0, 40_000, 0)], [0])
-        compiled(addresses([[x] for x in own]), row[None], single)
+        single = plan(compiled, [(40_000,)])
+        compiled(addresses([[x] for x in own]), row[None], none[:1], single)
     assert torch.equal(w[1], unused)
     for m, own in zip((0, 2), apart, strict=True):
         for stack, alone in zip((w, g, v), own, strict=True):

@@ -8,6 +8,8 @@ import pytest
 from expecttest import assert_expected_inline
 
 from ravine.kernels import latex
+from ravine.kernels._latex import symbols
+from ravine.kernels._latex_points import latex_ascent, latex_readout
 from ravine.rules import (
     Rule,
     absolute,
@@ -48,7 +50,7 @@ def test_momentum():
     assert_expected_inline(
         printed(get_rule("momentum")),
         r"""
-v_t = \begin{cases} \mu v_{t-1} + \left(1 - \tau\right) g_t & \text{for}\: t > 1 \\g_t & \text{otherwise} \end{cases}
+v_t = \begin{cases} \mu v_{t-1} + \left(1 - \tau\right) g_t & \text{if } t > 1 \\ g_t & \text{otherwise} \end{cases}
 w_t = w_{t-1} - \eta v_t
 """,
     )
@@ -58,7 +60,7 @@ def test_nesterov():
     assert_expected_inline(
         printed(get_rule("nesterov")),
         r"""
-v_t = \begin{cases} \mu v_{t-1} + \left(1 - \tau\right) g_t & \text{for}\: t > 1 \\g_t & \text{otherwise} \end{cases}
+v_t = \begin{cases} \mu v_{t-1} + \left(1 - \tau\right) g_t & \text{if } t > 1 \\ g_t & \text{otherwise} \end{cases}
 w_t = w_{t-1} - \eta \left(g_t + \mu v_t\right)
 """,
     )
@@ -79,9 +81,9 @@ def test_adadelta():
         printed(get_rule("adadelta")),
         r"""
 v_t = \rho v_{t-1} + \left(1 - \rho\right) g_t^{2}
-d_t = \frac{\sqrt{u_{t-1} + \varepsilon} g_t}{\sqrt{v_t + \varepsilon}}
-u_t = \rho u_{t-1} + \left(1 - \rho\right) d_t^{2}
-w_t = w_{t-1} - \eta d_t
+\mathrm{step}_t = \frac{\sqrt{u_{t-1} + \varepsilon} g_t}{\sqrt{v_t + \varepsilon}}
+u_t = \rho u_{t-1} + \left(1 - \rho\right) \mathrm{step}_t^{2}
+w_t = w_{t-1} - \eta \, \mathrm{step}_t
 """,
     )
 
@@ -140,8 +142,8 @@ m_t = \beta_1 m_{t-1} + \left(1 - \beta_1\right) g_t
 v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) g_t^{2}
 v_{\mathrm{max},t} = \max\left(v_{\mathrm{max},t-1}, v_t\right)
 \hat{m}_t = \frac{m_t}{1 - \beta_1^{t}}
-\hat{v}_{\mathrm{max},t} = \frac{v_{\mathrm{max},t}}{1 - \beta_2^{t}}
-w_t = w_{t-1} - \frac{\eta \hat{m}_t}{\sqrt{\hat{v}_{\mathrm{max},t}} + \varepsilon}
+\hat{v}_t = \frac{v_{\mathrm{max},t}}{1 - \beta_2^{t}}
+w_t = w_{t-1} - \frac{\eta \hat{m}_t}{\sqrt{\hat{v}_t} + \varepsilon}
 """,
     )
 
@@ -150,9 +152,10 @@ def test_clipped_adam_with_coupled_decay():
     assert_expected_inline(
         printed(modifiers.clip_global_norm(modifiers.weight_decay(get_rule("adam")))),
         r"""
-\tilde{g}_t = \min\left(1, \frac{c}{\lVert g_t \rVert + 10^{-6}}\right) g_t + \lambda w_{t-1}
-m_t = \beta_1 m_{t-1} + \left(1 - \beta_1\right) \tilde{g}_t
-v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) \tilde{g}_t^{2}
+\tilde{g}_t = \min\left(1, \frac{c}{\lVert g_t \rVert + 10^{-6}}\right) g_t
+d_t = \tilde{g}_t + \lambda w_{t-1}
+m_t = \beta_1 m_{t-1} + \left(1 - \beta_1\right) d_t
+v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) d_t^{2}
 \hat{m}_t = \frac{m_t}{1 - \beta_1^{t}}
 \hat{v}_t = \frac{v_t}{1 - \beta_2^{t}}
 w_t = w_{t-1} - \frac{\eta \hat{m}_t}{\sqrt{\hat{v}_t} + \varepsilon}
@@ -174,25 +177,112 @@ def test_own_names_reductions_and_functions():
     assert_expected_inline(
         printed(own),
         r"""
-\mathrm{ema}_{\mathrm{g},t} = \beta_{3} \mathrm{ema}_{\mathrm{g},t-1} + \left(1 - \beta_{3}\right) g_t
-\mathrm{velocity}_t = \mathrm{velocity}_{t-1} + \frac{10^{-4} \sum_{\mathrm{tensor}} \left(\mathrm{ema}_{\mathrm{g},t}\right)}{n_{\mathrm{tensor}}} + 0.25 \operatorname{sign}{\left(g_t \right)} e^{- \left|{g_t}\right|}
+\mathrm{ema\ g}_t = \beta_3 \, \mathrm{ema\ g}_{t-1} + \left(1 - \beta_3\right) g_t
+\mathrm{velocity}_t = \mathrm{velocity}_{t-1} + 10^{-4} \, \mathrm{mean}_{\mathrm{tensor}} \left(\mathrm{ema\ g}_t\right) + 0.25 \, \mathrm{sign}\left(g_t\right) \exp\left(- \left\lvert g_t \right\rvert\right)
 m_{2,t} = 2 m_{2,t-1}
-w_t = w_{t-1} - \frac{\eta \mathrm{trust\ coefficient} \lVert w_{t-1} \rVert_{\mathrm{tensor}} \mathrm{velocity}_t}{\left(1 - \beta_{3}^{t}\right) \sum \left(\left|{g_t}\right|\right)}
+\mathrm{trust}_t = \frac{c_{\mathrm{trust}} \, \lVert w_{t-1} \rVert_{\mathrm{tensor}}}{\sum \left(\left\lvert g_t \right\rvert\right)}
+w_t = w_{t-1} - \frac{\eta \, \mathrm{trust}_t \, \mathrm{velocity}_t}{1 - \beta_3^{t}}
 """,
     )
 
 
+def test_first_values_that_only_the_first_step_sets():
+    assert_expected_inline(printed(get_rule("asgd")), r"""
+\mu_0 = 1
+\eta_0 = \eta
+w_t = \left(1 - \lambda \eta_{t-1}\right) w_{t-1} - \eta_{t-1} g_t
+\mathrm{ax}_t = \mathrm{ax}_{t-1} + \mu_{t-1} \left(w_t - \mathrm{ax}_{t-1}\right)
+\eta_t = \frac{\eta}{\left(1 + \lambda \eta t\right)^{\alpha}}
+\mu_t = \frac{1}{\max\left(1, t - t_0\right)}
+""")
+
+
+def test_branches_with_several_cases():
+    assert_expected_inline(printed(get_rule("rprop")), r"""""")
+
+
+def test_nadam():
+    assert_expected_inline(printed(get_rule("nadam")), r"""""")
+
+
+def test_radam():
+    assert_expected_inline(printed(get_rule("radam")), r"""""")
+
+
+def test_ademamix():
+    assert_expected_inline(printed(get_rule("ademamix")), r"""""")
+
+
+def test_lars():
+    assert_expected_inline(printed(get_rule("lars")), r"""""")
+
+
+def test_lamb():
+    assert_expected_inline(printed(get_rule("lamb")), r"""""")
+
+
+def test_schedule_free_adamw():
+    assert_expected_inline(printed(get_rule("schedule_free_adamw")), r"""""")
+
+
+def test_prodigy():
+    assert_expected_inline(printed(get_rule("prodigy")), r"""""")
+
+
+def test_lookahead():
+    assert_expected_inline(printed(get_rule("lookahead")), r"""""")
+
+
+def test_cautious_centralised_descent():
+    assert_expected_inline(
+        printed(modifiers.cautious(modifiers.centralise(get_rule("sgd")))),
+        r"""
+\tilde{g}_t = g_t - \mathrm{mean}_{\mathrm{channel}} \left(g_t\right)
+\mathrm{new}_t = w_{t-1} - \eta \tilde{g}_t
+\mathrm{update}_t = \mathrm{new}_t - w_{t-1}
+\mathrm{agrees}_t = \begin{cases} 1 & \text{if } \mathrm{update}_t \, g_t < 0 \\ 0 & \text{otherwise} \end{cases}
+\mathrm{share}_t = \max\left(10^{-3}, \mathrm{mean}_{\mathrm{tensor}} \left(\mathrm{agrees}_t\right)\right)
+w_t = w_{t-1} + \frac{\mathrm{update}_t \, \mathrm{agrees}_t}{\mathrm{share}_t}
+""",
+    )
+
+
+def test_points_beside_the_stored_weights():
+    free, sharp = get_rule("schedule_free_sgd"), get_rule("sam")
+    assert latex_readout(free) == (r"w_t + \left(\frac{1}{\beta} - 1\right) \left(w_t - z_t\right)")
+    assert latex_ascent(sharp) == (r"w_{t-1} + \frac{\rho g_t}{\lVert g_t \rVert + 10^{-12}}")
+    assert latex_ascent(free) == latex_readout(sharp) == ""
+
+
+def test_every_name_of_a_formula_has_a_symbol():
+    names = symbols(get_rule("nadam"))
+    assert names["momentum_decay"] == r"\psi"
+    assert names["mu_product"] == r"\mu_{\mathrm{product},t}"
+    assert names["mu_next"] == r"\mu_{\mathrm{next},t}"
+
+
+def test_shared_parts_take_linear_time():
+    @rule()
+    def doubling(w, g, *, lr=0.1):
+        for _ in range(60):
+            g = g * g + w
+        return w - lr * g
+
+    # As a tree the formula would have 2^60 nodes.
+    assert len(latex(doubling)) == 61
+
+
 def test_lines_are_keyed_by_what_they_give():
     assert list(latex(get_rule("adam"))) == ["m", "v", "m_hat", "v_hat", "w"]
-    assert list(latex(get_rule("adadelta"))) == ["v", "d", "u", "w"]
+    assert list(latex(get_rule("adadelta"))) == ["v", "step", "u", "w"]
     assert next(iter(latex(modifiers.weight_decay(get_rule("adam"))))) == "g_tilde"
 
 
 def test_a_shared_part_does_not_take_the_letter_of_a_state():
     @rule(state=("d",))
     def distance(w, g, d, *, lr=0.1):
-        step = (g + d) * (g - d)
-        return w - lr * step, d + step * step
+        product = ((g + d) * (g - d),)  # in a tuple the part has no name of its own
+        return w - lr * product[0], d + product[0] * product[0]
 
     assert latex(distance) == {
         "e": r"e_t = \left(g_t + d_{t-1}\right) \left(g_t - d_{t-1}\right)",

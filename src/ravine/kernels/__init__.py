@@ -1,7 +1,22 @@
-"""From a rule's expression to code: the CPU kernel and the printed formula."""
+"""From a rule's expression to code: the CPU and CUDA kernels and the printed formula."""
 
 from ravine.kernels._kernel import DTYPES, Kernel, Plan, addresses, kernel, plan
 from ravine.kernels._latex import latex
 from ravine.kernels._lower import Program, lower
+from ravine.kernels._triton_kernel import TRITON_DTYPES
+from ravine.kernels._triton_launch import CudaLaunch, cuda_launch
 
-__all__ = ["DTYPES", "Kernel", "Plan", "Program", "addresses", "kernel", "latex", "lower", "plan"]
+__all__ = [
+    "DTYPES",
+    "TRITON_DTYPES",
+    "CudaLaunch",
+    "Kernel",
+    "Plan",
+    "Program",
+    "addresses",
+    "cuda_launch",
+    "kernel",
+    "latex",
+    "lower",
+    "plan",
+]

@@ -17,6 +17,7 @@ from ravine.core.version import __version__
 from ravine.kernels._cache import module_from_source
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._numba_source import numba_source
+from ravine.kernels._pieces import cut
 from ravine.rules import Rule
 
 # Small enough that a chunk's arrays stay in the second-level cache, large enough that the call
@@ -48,17 +49,31 @@ class Kernel:
     parallel: bool
     _step: Any = field(repr=False)
 
-    def __call__(self, tensors: NDArray[np.int64], rows: NDArray[np.float64], plan: "Plan") -> None:
+    def __call__(
+        self,
+        tensors: NDArray[np.int64],
+        rows: NDArray[np.float64],
+        scalars: NDArray[np.float64],
+        plan: "Plan",
+    ) -> None:
         """Run one step in place.
 
         Args:
             tensors: Addresses [tensors, 2 + states] of weights, gradients and states.
             rows: Values [rows, 1 + hyper-parameters] of ``t`` and the hyper-parameters.
+            scalars: Values [rows, scalars] of what the rule keeps per tensor or member.
             plan: Which parts of the tensors to update with which row.
         """
         with _POOL if self.parallel else _FREE:
             self._step(
-                tensors, plan.chunks, rows, plan.member, plan.constants, plan.partial, plan.sums
+                tensors,
+                plan.chunks,
+                rows,
+                plan.owners,
+                scalars,
+                plan.constants,
+                plan.partial,
+                plan.sums,
             )
 
 
@@ -68,11 +83,15 @@ class Plan:
 
     Args:
         chunks: ``[chunks, 4]``: tensor, start in bytes, length in elements, row.
-        member: ``[rows]``: first row of the member that a row belongs to.
+        rows: ``[rows, 2]``: position of the slot and number of the tensor that a row of
+            hyper-parameters belongs to; where tensors share a row, the first of them.
+        owners: ``[rows, 3]``: first row of the row's tensor, first row of its member, and whether
+            its tensor has channels.
     """
 
     chunks: NDArray[np.int64]
-    member: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    owners: NDArray[np.int64]
     constants: NDArray[Any] = field(repr=False)
     partial: NDArray[np.float64] = field(repr=False)
     sums: NDArray[np.float64] = field(repr=False)
@@ -102,34 +121,37 @@ def kernel(rule: Rule, dtype: torch.dtype, *, parallel: bool = True) -> Kernel:
     compiled = Kernel(rule, program, dtype, parallel, module.step)
     # A step over no chunks: whatever has to be compiled is compiled now.
     nothing = np.zeros((0, len(program.arrays)), np.int64)
-    compiled(nothing, np.zeros((0, len(program.numbers))), plan(compiled, [], []))
+    numbers, scalars = np.zeros((0, len(program.numbers))), np.zeros((0, len(program.scalars)))
+    compiled(nothing, numbers, scalars, plan(compiled, []))
     return compiled
 
 
 def plan(
-    kernel: Kernel, pieces: Sequence[tuple[int, int, int, int]], member: Sequence[int]
+    kernel: Kernel,
+    shapes: Sequence[Sequence[int]],
+    slots: Sequence[int] = (0,),
+    *,
+    per_tensor: bool = True,
 ) -> Plan:
-    """Cut pieces of tensors into chunks and make room for the kernel's work.
+    """Cut tensors into chunks, give each its row, and make room for the kernel's work.
 
     Args:
         kernel: The kernel that will run.
-        pieces: ``(tensor, start, length, row)`` in elements.
-        member: First row of the member that each row belongs to; a member's rows follow each
-            other. Only sums over a member read it.
+        shapes: Shape of each weight tensor of one member.
+        slots: Where members lie: slot ``s`` is the ``s``-th piece of that shape in each tensor.
+        per_tensor: Whether every tensor has a row of hyper-parameters of its own; otherwise the
+            tensors of a member share one, where the formula allows it.
     """
-    size = torch.empty((), dtype=kernel.dtype).element_size()
-    chunks = [
-        (tensor, (start + offset) * size, min(CHUNK, length - offset), row)
-        for tensor, start, length, row in pieces
-        for offset in range(0, length, CHUNK)
-    ]
+    chunks, rows, owners = cut(kernel.program, shapes, slots, CHUNK, per_tensor=per_tensor)
+    chunks[:, 1] *= kernel.dtype.itemsize
     sums = max(1, len(kernel.program.sums))
     return Plan(
-        np.array(chunks, dtype=np.int64).reshape(-1, 4),
-        np.array(member, dtype=np.int64),
-        np.zeros((len(member), kernel.program.width), dtype=DTYPES[kernel.dtype]),
+        chunks,
+        rows,
+        owners,
+        np.zeros((len(rows), kernel.program.width), dtype=DTYPES[kernel.dtype]),
         np.zeros((len(chunks), sums)),
-        np.zeros((len(member), sums)),
+        np.zeros((len(rows), sums)),
     )
 
 

@@ -19,7 +19,13 @@ from ravine.rules._vocabulary import SumOver
 # A function from expression to the name that holds its value.
 _Namer = Callable[[sympy.Basic], str]
 
-_CALLS = {sympy.Abs: "abs", sympy.exp: "exp", sympy.sign: "sign"}
+_CALLS = {
+    sympy.Abs: "abs",
+    sympy.exp: "exp",
+    sympy.floor: "floor",
+    sympy.log: "log",
+    sympy.sign: "sign",
+}
 _RELATIONS = {
     sympy.StrictGreaterThan: ">",
     sympy.GreaterThan: ">=",
@@ -39,12 +45,14 @@ class Stage:
         constants: Value of each constant ``c0, c1, ...`` after the row lines.
         lines: Lines over the constants and arrays, in the dtype of the weights.
         results: For the last stage the new value of each array it writes, otherwise of each sum.
+        scalars: For the last stage the new value of each scalar, after the row lines.
     """
 
     row_lines: tuple[str, ...]
     constants: tuple[str, ...]
     lines: tuple[str, ...]
     results: dict[str, str]
+    scalars: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,14 @@ class Program:
     Args:
         arrays: ``w``, ``g`` and the states.
         numbers: ``t`` and the hyper-parameters: the columns of the table that a kernel reads.
-        sums: Name of each reduction to ``"tensor"`` or ``"member"``, in order.
+        scalars: Name of each scalar to ``"tensor"`` or ``"member"``, in order.
+        sums: Name of each reduction to ``"channel"``, ``"tensor"`` or ``"member"``, in order.
         stages: In order of execution.
     """
 
     arrays: tuple[str, ...]
     numbers: tuple[str, ...]
+    scalars: dict[str, str]
     sums: dict[str, str]
     stages: tuple[Stage, ...]
 
@@ -67,6 +77,12 @@ class Program:
     def width(self) -> int:
         """Number of constants that the widest stage keeps per row."""
         return max(1, *(len(stage.constants) for stage in self.stages))
+
+    @property
+    def finest(self) -> str:
+        """What needs its own row of numbers: every ``"channel"``, ``"tensor"`` or ``"member"``."""
+        kinds = {*self.sums.values(), *self.scalars.values()}
+        return next((kind for kind in ("channel", "tensor") if kind in kinds), "member")
 
 
 @lru_cache(maxsize=256)
@@ -77,15 +93,15 @@ def lower(rule: Rule) -> Program:
         SettingError: When the formula cannot be traced.
     """
     traced = trace(rule)
-    sums = _sums_by_depth(traced.results.values())
+    sums = _sums_by_depth([*traced.results.values(), *traced.scalars.values()])
     names = {node: f"sum{i}" for i, node in enumerate(node for level in sums for node in level)}
     stages = [
-        _stage(traced.arrays, names, {names[node]: node.args[0] for node in level})
+        _stage(traced.arrays, names, {names[node]: node.args[0] for node in level}, {})
         for level in sums
     ]
-    stages.append(_stage(traced.arrays, names, traced.results))
+    stages.append(_stage(traced.arrays, names, traced.results, traced.scalars))
     over = {name: str(node.args[1]) for node, name in names.items()}
-    return Program(traced.arrays, traced.numbers, over, tuple(stages))
+    return Program(traced.arrays, traced.numbers, dict(rule.scalars), over, tuple(stages))
 
 
 def _sums_by_depth(results: Iterable[sympy.Expr]) -> list[list[SumOver]]:
@@ -114,12 +130,20 @@ def _postorder(node: sympy.Basic, seen: set[sympy.Basic]) -> Iterator[sympy.Basi
 
 
 def _stage(
-    arrays: tuple[str, ...], sums: Mapping[SumOver, str], wanted: Mapping[str, sympy.Expr]
+    arrays: tuple[str, ...],
+    sums: Mapping[SumOver, str],
+    wanted: Mapping[str, sympy.Expr],
+    scalars: Mapping[str, sympy.Expr],
 ) -> Stage:
-    printer = _Printer(frozenset(arrays), sums, _uses(wanted.values()))
+    printer = _Printer(frozenset(arrays), sums, _uses([*wanted.values(), *scalars.values()]))
     results = {name: printer.array(value) for name, value in wanted.items()}
+    new_scalars = {name: printer.row(value) for name, value in scalars.items()}
     return Stage(
-        tuple(printer.row_lines), tuple(printer.constants.values()), tuple(printer.lines), results
+        tuple(printer.row_lines),
+        tuple(printer.constants.values()),
+        tuple(printer.lines),
+        results,
+        new_scalars,
     )
 
 
@@ -164,7 +188,8 @@ class _Printer:
             return self._constant(node)
         return self._name(node, per_weight=True)
 
-    def _row(self, node: sympy.Basic) -> str:
+    def row(self, node: sympy.Basic) -> str:
+        """Return the name, or the number, that holds an expression's value per row."""
         if node.is_Number:
             return repr(float(node))
         return self._name(node, per_weight=False)
@@ -173,7 +198,7 @@ class _Printer:
         if node not in self._constant_of:
             name = f"c{len(self.constants)}"
             self._constant_of[node] = name
-            self.constants[name] = self._row(node)
+            self.constants[name] = self.row(node)
         return self._constant_of[node]
 
     def _name(self, node: sympy.Basic, *, per_weight: bool) -> str:
@@ -183,7 +208,7 @@ class _Printer:
             return self.sums[node]
         key = (node, per_weight)
         if key not in self._atoms:
-            text = self._operation(node, self.array if per_weight else self._row)
+            text = self._operation(node, self.array if per_weight else self.row)
             lines = self.lines if per_weight else self.row_lines
             name = f"{'x' if per_weight else 'r'}{len(lines)}"
             lines.append(f"{name} = {text}")
