@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ravine.core.version import __version__
 
 if TYPE_CHECKING:
+    from ravine import optim, plot, schedules, testing
     from ravine._compare import Study, compare
     from ravine.core.errors import DataError, ModelError, RavineError, SettingError
     from ravine.problems import Data, Problem, load_data, named_problem, problem_names
@@ -25,9 +26,13 @@ __all__ = [
     "get_rule",
     "load_data",
     "named_problem",
+    "optim",
+    "plot",
     "problem_names",
     "rule",
     "rule_names",
+    "schedules",
+    "testing",
 ]
 
 # Imported when first used: `import ravine` loads neither torch nor pandas.
@@ -37,10 +42,13 @@ _HOMES = {
     "ravine.problems": ("Data", "Problem", "load_data", "named_problem", "problem_names"),
     "ravine.rules": ("Rule", "get_rule", "rule", "rule_names"),
 }
+_MODULES = ("optim", "plot", "schedules", "testing")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"ravine.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOME_OF[name]), name)

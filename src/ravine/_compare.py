@@ -106,7 +106,8 @@ def compare(
         seeds: Seeds of the last phase, >= 1: 20 that confirm, or 3 of tuning without confirm.
         epochs: Passes over the training data, >= 1; the problem's when None.
         batch: Samples per step or ``"full"``; the problem's when None.
-        schedule: ``"cosine"``, ``"linear"`` or ``"constant"``; the problem's when None.
+        schedule: As `ravine.schedules.get_schedule` reads it, such as ``"cosine"`` or
+            ``"warmup:0.1+cosine"``; the problem's when None.
         settings: Fixed hyper-parameters by the formula's name or torch's, for every optimizer
             that has them; ``"adam.beta1"`` for one.
         confirm: Whether to select and confirm; without, test is evaluated after tuning.

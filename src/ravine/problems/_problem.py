@@ -19,7 +19,7 @@ from ravine.problems._models import Factory
 from ravine.problems._numbers import fraction, integer
 from ravine.problems._sources import load_data
 from ravine.problems._splits import Split, normalisation, split_rows
-from ravine.schedules import SCHEDULES
+from ravine.schedules import get_schedule
 
 DEFAULT_BATCH = 64
 MOST_EPOCHS = 50
@@ -46,7 +46,8 @@ class Problem:
         name: what reports call the problem; None: data and model.
         batch: rows per step, 1..training rows, or ``"full"``.
         epochs: passes over the training rows, > 0; None: about 3000 steps, 1 to 50 epochs.
-        schedule: ``"constant"``, ``"linear"`` or ``"cosine"``.
+        schedule: of the learning rate, as `ravine.schedules.get_schedule` reads it: ``"cosine"``,
+            ``"warmup:0.1+cosine"``.
         validation: fraction of the rows outside test held out for validation, in [0, 1).
         normalise: shift and scale inputs to mean 0 and deviation 1 over the training rows.
         reshuffle: new batch order every epoch; False: the same order in every epoch of a seed.
@@ -253,6 +254,5 @@ def _literal(value: str | float) -> str:
 
 
 def _checked_schedule(schedule: str) -> str:
-    if str(schedule) not in SCHEDULES:
-        raise unknown("schedule", str(schedule), SCHEDULES)
-    return schedule
+    get_schedule(str(schedule))  # raises when there is none of that name
+    return str(schedule)

@@ -6,7 +6,7 @@ import pandas as pd
 from plotly import graph_objects as go
 
 from ravine.reports._stored import StoredStudy
-from ravine.reports._style import figure, head, label, looks
+from ravine.reports._style import figure, head, label, looks, thinned
 from ravine.studies.statistics import expected_best
 
 
@@ -63,4 +63,4 @@ class Budget:
         chart.update_yaxes(**score.axis(table["expected"]))
         head(chart, score.title(f"expected best {part}"))
         chart.update_xaxes(title={"text": "trials spent on tuning"}, rangemode="tozero")
-        return chart
+        return thinned(chart, [row["optimizer"] for row in self.study.rows("ranking")])

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from ravine.reports._score import scale
 from ravine.reports._stored import StoredStudy
-from ravine.reports._style import Look, base_layout, head, label, looks
+from ravine.reports._style import Look, base_layout, head, label, looks, thinned
 
 _KINDS = ("val_score", "train_loss")
 _CLIMB = 0.2  # share of training that the first view of the scores may leave out
@@ -56,7 +56,7 @@ class Curves:
             chart.update_yaxes(**self._axis(kind, table), row=panel, col=1)
             head(chart, self._title(kind), panel)
         chart.update_xaxes(title={"text": "epoch"}, row=len(kinds), col=1)
-        return chart
+        return thinned(chart, [row["optimizer"] for row in self.study.rows("ranking")])
 
     def _axis(self, kind: str, table: pd.DataFrame) -> dict[str, object]:
         values = table[f"{kind}_median"]

@@ -8,7 +8,7 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from ravine.reports._stored import StoredStudy
-from ravine.reports._style import Look, base_layout, head, label, looks, tick
+from ravine.reports._style import Look, base_layout, head, label, looks, thinned, tick
 
 _STRIP_ROW = 16  # pixels per optimizer in the strip of failures
 
@@ -65,7 +65,7 @@ class Sensitivity:
         part = "validation" if self.study.tuning_score == "val_score" else "test"
         chart.update_yaxes(**self.study.score.axis(table["median"]), row=1, col=1)
         head(chart, self.study.score.title(f"median {part}"))
-        return chart
+        return thinned(chart, [row["optimizer"] for row in self.study.rows("ranking")])
 
     def _line(self, own: pd.DataFrame, name: str, look: Look) -> go.Scatter:
         number = f"%{{y:{self.study.score.hover}}}"

@@ -34,7 +34,9 @@ _MARKERS = (
     "cross",
     "hexagram",
 )
-_LONGEST_TICK = 15
+_LONGEST_TICK = 24
+# A figure with a line per optimizer shows at most so many at first; a click adds others.
+MOST_LINES = 10
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
@@ -76,8 +78,8 @@ def label(name: str) -> str:
 def tick(name: str) -> str:
     """Return a name as a tick label, cut where it would take the figure's room.
 
-    >>> tick("adam"), tick("my_very_own_optimizer")
-    ('adam', 'my_very_own_op…')
+    >>> tick("adam"), tick("my_very_own_optimizer_with_momentum")
+    ('adam', 'my_very_own_optimizer_w…')
     """
     return label(name if len(name) <= _LONGEST_TICK else name[: _LONGEST_TICK - 1] + "…")
 
@@ -90,6 +92,20 @@ def figure(height: int, **layout: Any) -> go.Figure:
         layout: Further settings of Plotly's layout.
     """
     return go.Figure(layout=base_layout(height) | layout)
+
+
+def thinned(chart: go.Figure, best_first: Sequence[str]) -> go.Figure:
+    """Return a figure with a line per optimizer, those far behind hidden until clicked.
+
+    Args:
+        chart: The figure; its traces have an optimizer's label as name or legend group.
+        best_first: The optimizers, best first.
+    """
+    hidden = {label(name) for name in best_first[MOST_LINES:]}
+    for trace in chart.data:
+        if trace.name in hidden or trace.legendgroup in hidden:
+            trace.visible = "legendonly"
+    return chart
 
 
 def head(chart: go.Figure, text: str, panel: int = 1) -> None:
