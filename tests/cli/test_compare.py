@@ -127,7 +127,7 @@ def test_a_named_problem_brings_its_own(fake, command, tmp_path):
         ("--problem quadratic_deep --model mlp --loss hinge", "leave out --model and --loss"),
         ("--problem quadratc", "did you mean 'quadratic_deep'"),
         ("--problem quadratic_deep", "no validation split"),
-        ("--optimizers adma", "unknown optimizer 'adma'; did you mean 'adam'"),
+        ("--optimizers adagrd", "unknown optimizer 'adagrd'; did you mean 'adagrad'"),
         ("--optimizers adam,,sgd", "--optimizers must be names separated by commas"),
         ("--set momentum", "--set must look like momentum=0.99, got 'momentum'"),
         ("--set momentum=x", "--set momentum must be a number, got 'x'"),

@@ -243,7 +243,7 @@ def test_conventions_can_meet():
 @pytest.mark.parametrize(
     ("optimizers", "settings", "message"),
     [
-        (["adma"], {}, "unknown optimizer 'adma'; did you mean 'adam'"),
+        (["adagrd"], {}, "unknown optimizer 'adagrd'; did you mean 'adagrad'"),
         (["adam", "adam"], {}, "'adam' twice"),
         (["adam", "adam@torch"], {}, "'adam' twice"),
         ([], {}, "at least one"),

@@ -139,7 +139,7 @@ def compare(
         typer.Option(
             metavar="sgd,momentum,...",
             help="Optimizers, separated by commas. adam@lecture names a convention other than"
-            " PyTorch's.",
+            " PyTorch's; [bold]all[/bold] is every rule.",
             show_default="sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw",
             rich_help_panel=_COMPETITORS,
         ),
@@ -175,9 +175,11 @@ def compare(
     schedule: Annotated[
         str | None,
         typer.Option(
-            metavar="cosine|linear|constant",
-            help="How the learning rate falls over training. Verdicts at a constant rate rarely"
-            " carry over to training with a schedule.",
+            metavar="NAME[:ARGUMENT...]",
+            help="How the learning rate goes over training: cosine, linear, constant, step:0.3:0.1,"
+            " onecycle, wsd:0.1:0.2, warmup:0.1+cosine, ... Fractions are shares of all steps,"
+            " integers count them. Verdicts at a constant rate rarely carry over to training with"
+            " a schedule.",
             show_default="cosine",
             rich_help_panel=_COMPETITORS,
         ),

@@ -36,7 +36,7 @@ def ranking_table(page: Mapping[str, Any]) -> Table:
     # No lines: all columns then fit into 80 characters.
     table = Table(title=_title(page), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.caption, table.caption_justify = _tuning_failures(page), "left"
-    table.add_column("optimizer")
+    table.add_column("optimizer", overflow="fold")
     interval = f"{confidence:.0%} interval"
     for heading in ("lr", score, interval, "to target", "step alone", "failed"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -4,7 +4,7 @@ Shapes never change: a slot that is empty computes on whatever it holds, and not
 Members differ in weights, rule, schedule, data order and step; no operation mixes slots.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -13,47 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ravine.kernels import Kernel, Plan, kernel, plan
 from ravine.population._compile import as_compiled
 from ravine.population._members import Member
 from ravine.population._model import Functions, Pool, Tensors, initial_model, stacked, tensors_of
+from ravine.population._updates import Budget, RuleRun, hypers_at, rule_run
 from ravine.problems import Problem
-from ravine.rules import Rule, reference_readout
-from ravine.schedules import Schedule
+from ravine.rules import Rule, initial_state, reference_readout
 
 # Row indices of this many batches' worth are laid out at once, to bound the memory they take.
 _MOST_INDICES = 4_000_000
 # A block holds members of a few seeds at a time; never more starts are kept than it has slots.
 _SEEDS_KEPT = 32
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long and on what every member trains.
-
-    Args:
-        batch: Rows per step.
-        steps_per_epoch: Whole batches in an epoch.
-        steps: Steps in all.
-        every: Steps between evaluations.
-        schedule: Learning rate by step.
-    """
-
-    batch: int
-    steps_per_epoch: int
-    steps: int
-    every: int
-    schedule: Schedule
-
-
-@dataclass(frozen=True, eq=False)
-class _RuleRun:
-    """The slots whose members share a rule, and the kernel's plan over them."""
-
-    compiled: Kernel
-    slots: tuple[int, ...]
-    pieces: Plan
-    rows_per_slot: int
 
 
 @dataclass(eq=False)
@@ -90,9 +60,10 @@ class Block:
         self.steps = np.zeros(self.slots, np.int64)
         self.weights, self.buffers, self.norm = map(self._stack, self._start(0))
         self.state = [tuple(torch.zeros_like(w) for w in self.weights) for _ in range(self.states)]
+        self._scalars: dict[int, NDArray[np.float64]] = {}  # [tensors, scalars] by slot
         self.pool = Pool(self.problem.data.x, self.problem.data.y)
         self._evaluate_rest = stacked(self.functions.evaluate)
-        self._runs: list[_RuleRun] = []
+        self._runs: list[RuleRun] = []
 
     @property
     def problem(self) -> Problem:
@@ -104,14 +75,16 @@ class Block:
 
     def put(self, slot: int, member: Member) -> None:
         """Let a member begin in a slot."""
-        stacks = (self.weights, self.buffers, self.norm)
-        for group, start in zip(stacks, self._start(member.seed), strict=True):
-            for stack, tensor in zip(group, start, strict=True):
+        stacked_tensors = (self.weights, self.buffers, self.norm)
+        for group, values in zip(stacked_tensors, self._start(member.seed), strict=True):
+            for stack, tensor in zip(group, values, strict=True):
                 stack[slot].copy_(tensor)
-        for state, kept in zip(member.rule.state, self.state, strict=False):
-            name = member.rule.init.get(state)
-            for stack in kept:
-                stack[slot].fill_(0.0 if name is None else member.hypers[name])
+        starts = [initial_state(member.rule, w[slot], member.hypers) for w in self.weights]
+        for state, stacks in zip(member.rule.state, self.state, strict=False):
+            for stack, start in zip(stacks, starts, strict=True):
+                stack[slot].copy_(start[state])
+        kept = [[float(start[n]) for n in member.rule.scalars] for start in starts]
+        self._scalars[slot] = np.array(kept, dtype=np.float64)
         self.members[slot], self.steps[slot] = member, 0
 
     def _start_of(self, seed: int) -> tuple[Tensors, Tensors, Tensors]:
@@ -140,7 +113,11 @@ class Block:
         by_rule: dict[Rule, list[int]] = {}
         for slot in self.occupied():
             by_rule.setdefault(self._member(slot).rule, []).append(slot)
-        self._runs = [self._rule_run(rule, slots) for rule, slots in by_rule.items()]
+        shapes = [w.shape[1:] for w in self.weights]
+        self._runs = [
+            rule_run(rule, slots, shapes, self._scalars, self.dtype)
+            for rule, slots in by_rule.items()
+        ]
 
     def train(self, steps: int) -> NDArray[np.float64]:
         """Train every member for some steps and return their losses [steps, slots]."""
@@ -150,18 +127,32 @@ class Block:
 
     def _train(self, steps: int) -> NDArray[Any]:
         rows = torch.from_numpy(self._rows(steps))
-        tables = [self._table(run, steps) for run in self._runs]
+        tables = [
+            run.table([self._member(s) for s in run.slots], self.steps, steps, self.budget)
+            for run in self._runs
+        ]
         losses = torch.empty(steps, self.slots, dtype=self.dtype)
         arrays = self._addresses()
+        ascends = any(run.ascent for run in self._runs)
         with torch.no_grad(), as_compiled():
             for step in range(steps):
-                gradients, losses[step], self.buffers = self.gradient(
-                    self.weights, self.buffers, rows[step], self.norm, self.pool.x, self.pool.y
+                buffers = self.buffers
+                gradients, losses[step], self.buffers = self._gradient(
+                    self.weights, buffers, rows[step]
                 )
                 arrays[:, 1] = [g.data_ptr() for g in gradients]
-                for run, table in zip(self._runs, tables, strict=True):
-                    run.compiled(arrays, table[step], run.pieces)
+                now = [table[step] for table in tables]
+                again = arrays.copy() if ascends else arrays
+                if ascends:
+                    # The same batch and, through the buffers, the same dropout as the first time.
+                    points = self._ascended(arrays, now)
+                    second, _, _ = self._gradient(points, buffers, rows[step])
+                    again[:, 1] = [g.data_ptr() for g in second]
+                for run, table in zip(self._runs, now, strict=True):
+                    run.update(again if run.ascent else arrays, table)
         self.steps[self.occupied()] += steps
+        for run in self._runs:
+            run.keep_scalars(self._scalars)
         return losses.numpy()
 
     def evaluate(self, part: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -192,18 +183,19 @@ class Block:
 
     def _readout(self) -> Tensors:
         """Return the weights to evaluate."""
-        slots = [s for s in self.occupied() if self._member(s).rule.readout is not None]
+        begun = [s for s in self.occupied() if self.steps[s]]
+        slots = [s for s in begun if self._member(s).rule.readout is not None]
         if not slots:
             return self.weights
         weights = tuple(w.clone() for w in self.weights)
         for slot in slots:
-            member = self._member(slot)
-            hypers = self._hypers(member, self.steps[slot : slot + 1])
-            numbers = {name: float(value[0]) for name, value in hypers.items()}
+            member, t = self._member(slot), int(self.steps[slot])
+            numbers = hypers_at(member, t, self.budget)
             for i, weight in enumerate(weights):
-                names = member.rule.state
-                state = {n: self.state[k][i][slot] for k, n in enumerate(names)}
-                t = float(self.steps[slot])
+                state: dict[str, Any] = {
+                    n: self.state[k][i][slot] for k, n in enumerate(member.rule.state)
+                }
+                state |= zip(member.rule.scalars, self._scalars[slot][i].tolist(), strict=True)
                 weight[slot] = reference_readout(member.rule, weight[slot], state, t, numbers)
         return weights
 
@@ -225,36 +217,17 @@ class Block:
                 done += len(piece)
         return table
 
-    def _hypers(self, member: Member, steps: NDArray[np.int64]) -> Mapping[str, Any]:
-        changed = self.budget.schedule(steps, self.budget.steps, member.hypers)
-        return {
-            n: np.broadcast_to(changed.get(n, v), steps.shape) for n, v in member.hypers.items()
-        }
+    def _gradient(self, weights: Tensors, buffers: Tensors, rows: torch.Tensor) -> Any:
+        return self.gradient(weights, buffers, rows, self.norm, self.pool.x, self.pool.y)
 
-    def _table(self, run: _RuleRun, steps: int) -> NDArray[np.float64]:
-        """Return ``t`` and the hyper-parameters per step and row, [steps, rows, numbers]."""
-        slots = list(run.slots)
-        done = self.steps[slots] + np.arange(steps)[:, None]
-        names = run.compiled.program.numbers[1:]
-        base = {n: np.array([self._member(s).hypers[n] for s in slots]) for n in names}
-        values = base | self.budget.schedule(done, self.budget.steps, base)
-        columns = [done + 1.0, *(np.broadcast_to(values[n], done.shape) for n in names)]
-        table = np.stack(columns, axis=-1)
-        return np.ascontiguousarray(table.repeat(run.rows_per_slot, axis=1))
-
-    def _rule_run(self, rule: Rule, slots: Sequence[int]) -> _RuleRun:
-        compiled = kernel(rule, self.dtype, parallel=False)
-        # A sum over one tensor needs a row per tensor; otherwise a member's tensors share a row.
-        per_tensor = "tensor" in compiled.program.sums.values()
-        tensors = len(self.weights)
-        each = tensors if per_tensor else 1
-        pieces = [
-            (i, slot * size, size, position * each + (i if per_tensor else 0))
-            for position, slot in enumerate(slots)
-            for i, size in enumerate(w[0].numel() for w in self.weights)
-        ]
-        member = [position * each for position in range(len(slots)) for _ in range(each)]
-        return _RuleRun(compiled, tuple(slots), plan(compiled, pieces, member), each)
+    def _ascended(self, arrays: NDArray[np.int64], tables: Sequence[NDArray[Any]]) -> Tensors:
+        """Return the weights, those of rules that take a second gradient moved to its point."""
+        points = tuple(w.clone() for w in self.weights)
+        moved = arrays[:, :2].copy()
+        moved[:, 0] = [point.data_ptr() for point in points]
+        for run, table in zip(self._runs, tables, strict=True):
+            run.ascend(moved, table)
+        return points
 
     def _addresses(self) -> NDArray[np.int64]:
         columns: list[Tensors] = [self.weights, self.weights, *self.state]

@@ -13,7 +13,7 @@ import torch
 from ravine.core.errors import SettingError
 from ravine.core.machine import core_count
 from ravine.kernels import DTYPES, kernel
-from ravine.population._block import Block, Budget, example
+from ravine.population._block import Block, example
 from ravine.population._compile import compiled, one_thread
 from ravine.population._members import Member, Progress
 from ravine.population._memory import CACHE_BYTES, bytes_per_slot, rows_within
@@ -21,10 +21,11 @@ from ravine.population._model import functions_of, stacked, stacked_gradient
 from ravine.population._run import Event, Runner
 from ravine.population._single import Single
 from ravine.population._stackable import why_not_stackable
+from ravine.population._updates import Budget
 from ravine.population._workers import can_fork, run_workers
 from ravine.problems import Problem
-from ravine.rules import Rule
-from ravine.schedules import get_schedule
+from ravine.rules import Rule, ascent_rule
+from ravine.schedules import Schedule, get_schedule
 
 # Throughput per core is flat between 32 and 64 slots for small models. Larger ones run fastest
 # while a block stays near the cache, down to a few slots that share the cost of Python.
@@ -48,7 +49,7 @@ class Population:
         problem: What the members train on.
         batch: Rows per step, ``"full"``, or None for the problem's default.
         epochs: Passes over the training rows, or None for the problem's default.
-        schedule: Name of the learning-rate schedule, or None for the problem's default.
+        schedule: The learning rate's, or its text; None for the problem's default.
         states: Most states that a rule of a member keeps per weight.
         largest: Most members that will be run at once; fewer need fewer slots.
         memory_gb: Memory for weights, states and activations of all slots, > 0.
@@ -66,7 +67,7 @@ class Population:
         *,
         batch: int | str | None = None,
         epochs: int | None = None,
-        schedule: str | None = None,
+        schedule: str | Schedule | None = None,
         states: int = 2,
         largest: int | None = None,
         memory_gb: float = 2.0,
@@ -213,6 +214,8 @@ class Population:
         # Before workers are forked, so that none of them has to.
         for rule in rules:
             kernel(rule, self.dtype, parallel=False)
+            if rule.ascent is not None:
+                kernel(ascent_rule(rule), self.dtype, parallel=False)
 
     def _progress(self, members: Sequence[Member], events: Iterator[Event]) -> Iterator[Progress]:
         by_id = {m.id: m for m in members}
@@ -225,7 +228,7 @@ class Population:
 
 
 def _budget(
-    problem: Problem, batch: int | str | None, epochs: int | None, schedule: str | None
+    problem: Problem, batch: int | str | None, epochs: int | None, schedule: str | Schedule | None
 ) -> Budget:
     size = problem.batch_size(batch)
     per_epoch = problem.steps_per_epoch(size)
@@ -233,6 +236,7 @@ def _budget(
     steps = passes * per_epoch
     every = max(1, -(-steps // _evaluations(problem, steps * size)))
     chosen = get_schedule(problem.schedule if schedule is None else schedule)
+    chosen(0, steps, {"lr": 1.0})  # raises here when it does not fit so many steps
     return Budget(size, per_epoch, steps, every, chosen)
 
 

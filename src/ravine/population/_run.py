@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ravine.population._block import Block, Budget
+from ravine.population._block import Block
 from ravine.population._members import CurvePoint, Member, Outcome
 from ravine.population._single import Single
+from ravine.population._updates import Budget
 
 
 class Event(NamedTuple):

@@ -1,6 +1,6 @@
 """The same as a block, with one slot and plain autograd: for models that cannot be stacked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from ravine.core.seeding import torch_seeded
 from ravine.kernels import Kernel, Plan, addresses, kernel, plan
-from ravine.population._block import Budget
 from ravine.population._members import Member
 from ravine.population._model import Pool, batch, initial_model
+from ravine.population._updates import Budget, hypers_at
 from ravine.problems import Problem
-from ravine.rules import initial_state, reference_readout
+from ravine.rules import ascent_rule, initial_state, reference_readout, reference_step
 
 
 @dataclass(eq=False)
@@ -48,6 +48,7 @@ class Single:
         self._state: list[dict[str, Tensor]]
         self._compiled: Kernel
         self._pieces: Plan
+        self._scalars: NDArray[np.float64]
 
     def put(self, slot: int, member: Member) -> None:
         """Let a member begin."""
@@ -58,8 +59,10 @@ class Single:
         self._state = [initial_state(member.rule, w.detach(), member.hypers) for w in self._weights]
         # Not an optimizer of `ravine.optim`: its kernel has threads, which no fork survives.
         self._compiled = kernel(member.rule, self.dtype, parallel=False)
-        pieces = [(i, 0, weight.numel(), i) for i, weight in enumerate(self._weights)]
-        self._pieces = plan(self._compiled, pieces, [0] * len(pieces))
+        self._pieces = plan(self._compiled, [weight.shape for weight in self._weights])
+        kept = [[float(state[n]) for n in member.rule.scalars] for state in self._state]
+        scalars = np.array(kept, dtype=np.float64).reshape(len(kept), -1)
+        self._scalars = scalars[self._pieces.rows[:, 1]]
         self.members[slot], self.steps[slot] = member, 0
 
     def take_out(self, slot: int) -> None:
@@ -90,23 +93,45 @@ class Single:
         epoch, index = divmod(step, self.budget.steps_per_epoch)
         order = self._order(member.seed, epoch, self.budget.batch)
         x, y = batch(torch.from_numpy(order[index]), self._norm(member), self.pool)
+        loss, gradients = self._gradients(x, y)
+        if member.rule.ascent is not None:
+            with self._ascended(member, step, gradients):
+                _, gradients = self._gradients(x, y)
+        self._update(member, step, gradients)
+        return loss
+
+    def _gradients(self, x: Tensor, y: Tensor) -> tuple[float, list[Tensor]]:
         loss = self.problem.loss(self._model(x), y)
         gradients = torch.autograd.grad(
             loss, self._weights, allow_unused=True, materialize_grads=True
         )
-        self._update(member, step, [g.contiguous() for g in gradients])
-        return loss.item()
+        return loss.item(), [g.contiguous() for g in gradients]
+
+    @contextmanager
+    def _ascended(self, member: Member, step: int, gradients: list[Tensor]) -> Iterator[None]:
+        """Hold the point of the second gradient; buffers keep what the first pass left in them."""
+        weights = [weight.detach() for weight in self._weights]
+        stored = [weight.clone() for weight in (*weights, *self._model.buffers())]
+        hypers = hypers_at(member, step, self.budget)
+        nothing: list[dict[str, Tensor]] = [{} for _ in weights]
+        rule = ascent_rule(member.rule)
+        points, _ = reference_step(rule, weights, gradients, nothing, step + 1.0, hypers)
+        try:
+            for weight, point in zip(weights, points, strict=True):
+                weight.copy_(point)
+            yield
+        finally:
+            for tensor, before in zip((*weights, *self._model.buffers()), stored, strict=True):
+                tensor.copy_(before)
 
     def _update(self, member: Member, step: int, gradients: list[Tensor]) -> None:
-        hypers = self._hypers(member, step)
-        row = [step + 1.0, *(float(hypers[n]) for n in self._compiled.program.numbers[1:])]
-        rows = np.tile(row, (len(self._weights), 1))
+        hypers = hypers_at(member, step, self.budget)
+        row = [step + 1.0, *(hypers[n] for n in self._compiled.program.numbers[1:])]
+        rows = np.tile(row, (len(self._pieces.rows), 1))
         columns = [[state[name] for state in self._state] for name in member.rule.state]
-        self._compiled(addresses([self._weights, gradients, *columns]), rows, self._pieces)
+        tensors = addresses([self._weights, gradients, *columns])
+        self._compiled(tensors, rows, self._scalars, self._pieces)
         torch.autograd.graph.increment_version(self._weights)
-
-    def _hypers(self, member: Member, step: int) -> Mapping[str, float]:
-        return {**member.hypers, **self.budget.schedule(step, self.budget.steps, member.hypers)}
 
     @torch.no_grad()
     def evaluate(self, part: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -129,15 +154,18 @@ class Single:
     @contextmanager
     def _readout(self, member: Member) -> Iterator[None]:
         """Hold the weights to evaluate in the model while the block runs."""
-        if member.rule.readout is None:
+        if member.rule.readout is None or self.steps[0] == 0:
             yield
             return
         stored = [weight.detach().clone() for weight in self._weights]
         step = int(self.steps[0])
-        hypers = {name: float(value) for name, value in self._hypers(member, step).items()}
+        hypers = hypers_at(member, step, self.budget)
+        first = [int(np.flatnonzero(self._pieces.rows[:, 1] == i)[0]) for i in range(len(stored))]
         try:
-            for weight, state in zip(self._weights, self._state, strict=True):
-                weight.copy_(reference_readout(member.rule, weight, state, step, hypers))
+            for weight, state, row in zip(self._weights, self._state, first, strict=True):
+                scalars = dict(zip(member.rule.scalars, self._scalars[row].tolist(), strict=True))
+                known = {**state, **scalars}
+                weight.copy_(reference_readout(member.rule, weight, known, step, hypers))
             yield
         finally:
             for weight, before in zip(self._weights, stored, strict=True):

@@ -1,9 +1,11 @@
 """Who competes: optimizers by name or rule, with the settings that hold for the whole study."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ravine.core.errors import SettingError, unknown
+from ravine.optim._closures_methods import CLOSURE_METHODS
+from ravine.optim._matrix_methods import MATRIX_METHODS
 from ravine.rules import Rule, all_rules, get_rule, rule_names
 from ravine.studies.storage import TRIAL_COLUMNS
 
@@ -18,6 +20,11 @@ DEFAULT_OPTIMIZERS = (
     "adam",
     "adamw",
 )
+
+# Optimizers that are no rules, with the reason why they take no part.
+_METHODS = {**MATRIX_METHODS, **CLOSURE_METHODS}
+# In place of names: every rule there is.
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,8 @@ def contestants(
     """Return the contestants of a study, with checked settings.
 
     Args:
-        optimizers: Names (``"adam"``, ``"adam@lecture"``) or rules.
+        optimizers: Names (``"adam"``, ``"adam@lecture"``) or rules; ``"all"`` for every rule, in
+            its default convention.
         settings: Value per hyper-parameter, by the formula's name or torch's argument. It holds
             for every optimizer that has it; ``"adam.beta1"`` holds for one.
         own: Rules of the user by name, which `optimizers` may name.
@@ -64,12 +72,30 @@ def contestants(
         )
     if not optimizers:
         raise SettingError("optimizers must name at least one, got none")
-    found = [_find(given, own or {}) for given in optimizers]
+    found = [_find(given, own or {}) for given in _spelled_out(optimizers, own or {})]
     _refuse_twice(name for name, _, _ in found)
     shares = _shares({name: rule for name, rule, _ in found}, settings or {})
     return [
         Contestant(name, rule, rule.check(shares[name]), standard) for name, rule, standard in found
     ]
+
+
+def left_out(optimizers: Sequence[str | Rule]) -> list[str]:
+    """Return a sentence per reason why a method is not among ``"all"``; none without ``"all"``."""
+    if ALL not in optimizers:
+        return []
+    reasons: dict[str, list[str]] = {}
+    for name, method in _METHODS.items():
+        reasons.setdefault(method.reason, []).append(name)
+    return [f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def _spelled_out(optimizers: Sequence[str | Rule], own: Mapping[str, Rule]) -> Iterator[str | Rule]:
+    for given in optimizers:
+        if given == ALL:
+            yield from (*rule_names(), *own)
+        else:
+            yield given
 
 
 def _find(given: str | Rule, own: Mapping[str, Rule]) -> tuple[str, Rule, bool]:
@@ -89,8 +115,13 @@ def _find(given: str | Rule, own: Mapping[str, Rule]) -> tuple[str, Rule, bool]:
 
 def _registered(given: str, own: Mapping[str, Rule]) -> Rule:
     name, _, convention = given.partition("@")
+    if name in _METHODS:
+        raise SettingError(
+            f"{name} cannot be compared here: {_METHODS[name].reason}; train with"
+            f" ravine.optim.{_METHODS[name].optimizer.__name__}"
+        )
     if name not in rule_names():
-        raise unknown("optimizer", name, [*rule_names(), *own])
+        raise unknown("optimizer", name, [*rule_names(), ALL, *own])
     return get_rule(name, convention or None)
 
 

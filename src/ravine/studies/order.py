@@ -25,7 +25,8 @@ class Order:
         seeds: Seeds of the last phase; None for 20, or 3 without confirm.
         epochs: Passes over the training rows; None for the problem's.
         batch: Rows per step or ``"full"``; None for the problem's.
-        schedule: Of the learning rate; None for the problem's.
+        schedule: Of the learning rate, as `ravine.schedules.get_schedule` reads it; None for the
+            problem's.
         confirm: Whether to select and confirm after tuning.
         seed: Base seed.
         command: How the study was started, for the record.
@@ -97,6 +98,6 @@ def check(order: Order) -> Checked:
     check_integer("epochs", epochs, 1)
     batch = problem.batch_size(order.batch)
     steps = epochs * problem.steps_per_epoch(batch)
-    schedule = problem.schedule if order.schedule is None else order.schedule
-    get_schedule(schedule)  # raises when there is none of that name
+    schedule = problem.schedule if order.schedule is None else str(order.schedule)
+    get_schedule(schedule)(0, steps, {"lr": 1.0})  # raises when there is none, or it does not fit
     return Checked(order, problem, competing, plan, epochs, batch, schedule, steps)

@@ -9,7 +9,7 @@ from ravine.core.errors import first_line
 from ravine.core.machine import machine, versions
 from ravine.kernels import latex
 from ravine.population import Population
-from ravine.studies.contestants import Contestant
+from ravine.studies.contestants import Contestant, left_out
 from ravine.studies.ledger import Ledger
 from ravine.studies.listening import Estimate, Listener, Silent
 from ravine.studies.order import Checked, Order, check
@@ -46,6 +46,8 @@ def run_study(
     listener = listener or Silent()
     notices = _Notices(listener)
     checked = check(order)
+    for sentence in [*left_out(order.optimizers), *_unscheduled(checked)]:
+        notices(sentence)
     population = make_population(
         order.problem,
         batch=checked.batch,
@@ -90,6 +92,14 @@ class _Notices:
         if text not in self.texts:
             self.texts.append(text)
             self._listener.noticed(text)
+
+
+def _unscheduled(checked: Checked) -> list[str]:
+    """Say whose rate the schedule leaves alone."""
+    names = [one.name for one in checked.competing if not one.rule.scheduled]
+    if not names or checked.schedule == "constant":
+        return []
+    return [f"the {checked.schedule} schedule leaves {', '.join(names)} alone: constant by design"]
 
 
 def _estimate(checked: Checked, population: Population) -> Estimate:

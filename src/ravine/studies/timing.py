@@ -75,9 +75,17 @@ def _step(
     y = problem.data.y[rows]
     y = y.float() if y.is_floating_point() else y
 
-    def step() -> None:
+    def gradient() -> torch.Tensor:
         optimizer.zero_grad()
-        problem.loss(model(x), y).backward()
-        optimizer.step()
+        loss = problem.loss(model(x), y)
+        loss.backward()
+        return loss
+
+    def step() -> None:
+        if rule.ascent is not None:
+            optimizer.step(gradient)  # takes a second one
+        else:
+            gradient()
+            optimizer.step()
 
     return step

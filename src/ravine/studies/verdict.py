@@ -146,6 +146,8 @@ def _clauses(ranking: Sequence[Ranked], pairs: Sequence[Pair], scope: Scope) -> 
     return [*clauses, *_failures(ranking, scope)]
 
 
+# A sentence names each optimizer up to this many; the ranking and the pairs name all.
+MOST_NAMES = 8
 _TURNED: dict[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 
 
@@ -205,18 +207,18 @@ def _group(leader: Ranked, others: Sequence[Ranked], seen: Seen, scope: Scope) -
         sorts.setdefault(sort, []).append(row)
     clauses = [f"{_title(leader)} leads with {_result(leader, scope)}"]
     if open_ := sorts.get("undecided"):
-        names = _list(_with_scores(open_, scope), "or")
+        names = _list(_few(_with_scores(open_, scope)), "or")
         clauses[0] += f", but no difference is shown between it and {names}"
         clauses += _seeds_to_decide(leader, open_, seen, scope)
     if torn := sorts.get("torn"):
-        names = _list(_with_scores(torn, scope), "and")
+        names = _list(_few(_with_scores(torn, scope)), "and")
         clauses.append(f"against {names} scores and failures contradict each other")
     if equal := sorts.get("equivalent"):
         margin = format_difference(scope.smallest_difference or math.nan, scope.score)
-        names = _list(_with_scores(equal, scope), "and")
+        names = _list(_few(_with_scores(equal, scope)), "and")
         clauses.append(f"practically equal to it, within {margin}: {names}")
     if worse := sorts.get("better"):
-        clauses.append(f"shown worse: {_list([row.optimizer for row in worse], 'and')}")
+        clauses.append(f"shown worse: {_list(_few([row.optimizer for row in worse]), 'and')}")
     return clauses
 
 
@@ -242,13 +244,15 @@ def _seeds_to_decide(
     if not known:
         return []
     left = [row.optimizer for row, number in zip(open_, needed, strict=True) if not number]
-    what = f" all but {_list(left, 'and')}" if left else " this" if len(known) == 1 else " these"
+    what = (
+        f" all but {_list(_few(left), 'and')}" if left else " this" if len(known) == 1 else " these"
+    )
     return [f"about {max(known):,} seeds would decide{what}"]
 
 
 def _failures(ranking: Sequence[Ranked], scope: Scope) -> list[str]:
     failed = [f"{x.optimizer} {x.failures} of {scope.seeds}" for x in ranking if x.failures]
-    return [f"failed trainings: {_list(failed, 'and')}"] if failed else []
+    return [f"failed trainings: {_list(_few(failed), 'and')}"] if failed else []
 
 
 def _title(row: Ranked) -> str:
@@ -267,6 +271,13 @@ def _result(row: Ranked, scope: Scope) -> str:
 
 def _with_scores(rows: Sequence[Ranked], scope: Scope) -> list[str]:
     return [f"{row.optimizer} ({format_score(row.score, scope.score)})" for row in rows]
+
+
+def _few(names: Sequence[str]) -> list[str]:
+    """Return so many names as a sentence can hold, and the number of the others."""
+    if len(names) <= MOST_NAMES:
+        return list(names)
+    return [*names[: MOST_NAMES - 3], f"{len(names) - MOST_NAMES + 3} others"]
 
 
 def _list(names: Sequence[str], word: str) -> str:

@@ -1,6 +1,7 @@
 """The winner as a PyTorch program that can be pasted and run."""
 
 import inspect
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ _TORCH_CLASSES: dict[str, tuple[str, dict[str, Any]]] = {
     "adam": ("Adam", {}),
     "amsgrad": ("Adam", {"amsgrad": True}),
     "adamw": ("AdamW", {}),
+    "adamax": ("Adamax", {}),
+    "nadam": ("NAdam", {}),
+    "radam": ("RAdam", {}),
+    "rprop": ("Rprop", {}),
 }
 _SCHEDULERS = {
     "cosine": "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)",
@@ -56,9 +61,7 @@ optimizer = {optimizer}
 {scheduler}
 for _ in range(epochs):
     for x, y in loader:
-        optimizer.zero_grad()
-        loss_function(model(x), y).backward()
-        optimizer.step(){step}
+{update}{step}
 
 model.eval()
 rows = problem.evaluation_rows({seed}, "test")
@@ -67,7 +70,20 @@ with {context}:
 print(f"test {score_name}: {{score:.4f}}")
 '''
 
+_UPDATE = """\
+        optimizer.zero_grad()
+        loss_function(model(x), y).backward()
+        optimizer.step()"""
+# For rules that take a second gradient.
+_UPDATE_TWICE = """\
 
+        def closure():
+            optimizer.zero_grad()
+            loss = loss_function(model(x), y)
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)"""
 _ONE_ORDER = "order = torch.randperm(len(train)).tolist()  # one order for all epochs, as studied\n"
 
 
@@ -83,7 +99,7 @@ class Recipe:
         lr: Its learning rate.
         batch: Rows per batch.
         epochs: Passes over the training rows.
-        schedule: ``"cosine"``, ``"linear"`` or ``"constant"``.
+        schedule: Text of the schedule.
         seed: Of the split and the initial weights.
     """
 
@@ -106,11 +122,14 @@ def winner_code(recipe: Recipe) -> str:
     problem = recipe.problem
     optimizer, optimizer_imports, plain = _optimizer(recipe)
     model, model_imports = _model(problem, recipe.seed)
-    scheduler = _SCHEDULERS.get(recipe.schedule)
+    rule = recipe.contestant.rule
+    scheduler, scheduler_imports = _scheduler(recipe.schedule if rule.scheduled else "constant")
     softmax = problem.loss_name == "softmax"
     return _PROGRAM.format(
         title=f"{recipe.contestant.name} at lr {recipe.lr:g} on {problem.name}, chosen by Ravine.",
-        imports=_imports([*_source_imports(recipe), *model_imports, *optimizer_imports]),
+        imports=_imports(
+            [*_source_imports(recipe), *model_imports, *optimizer_imports, *scheduler_imports]
+        ),
         seed=recipe.seed,
         problem=f"problem = {recipe.source}"
         if recipe.source
@@ -124,6 +143,7 @@ def winner_code(recipe: Recipe) -> str:
         epochs=recipe.epochs,
         optimizer=optimizer,
         scheduler=f"scheduler = {scheduler}\n" if scheduler else "",
+        update=_UPDATE if rule.ascent is None else _UPDATE_TWICE,
         step="\n        scheduler.step()" if scheduler else "",
         # Rules with a readout evaluate other weights than they store.
         context="torch.no_grad()" if plain else "optimizer.readout(), torch.no_grad()",
@@ -156,6 +176,14 @@ def _model(problem: Problem, seed: int) -> tuple[str, list[str]]:
     if not colon or place.endswith(".py"):
         return f"model = problem.build({seed})", []
     return f"model = {factory}({shape}, {outputs})", [f"from {place} import {factory}"]
+
+
+def _scheduler(schedule: str) -> tuple[str, list[str]]:
+    """Return the expression of the scheduler, empty if there is none, and its imports."""
+    if schedule == "constant" or schedule in _SCHEDULERS:
+        return _SCHEDULERS.get(schedule, ""), []
+    made = f"TorchSchedule(optimizer, {json.dumps(schedule)}, total_steps=steps)"
+    return made, ["from ravine.schedules import TorchSchedule"]
 
 
 def _is_he(spec: str) -> bool:
@@ -201,13 +229,21 @@ def torch_arguments(rule: Rule, hypers: Mapping[str, float]) -> dict[str, Any] |
     if rule.name not in _TORCH_CLASSES or rule is not get_rule(rule.name):
         return None
     name, extra = _TORCH_CLASSES[rule.name]
-    given = {rule.aliases.get(hyper, hyper): value for hyper, value in hypers.items()}
-    betas = tuple(given.pop(f"betas[{i}]") for i in (0, 1) if f"betas[{i}]" in given)
+    given = _grouped({rule.aliases.get(hyper, hyper): value for hyper, value in hypers.items()})
     known = inspect.signature(getattr(torch.optim, name)).parameters
-    arguments = {**({"betas": betas} if betas else {}), **given, **extra}
+    arguments = {**given, **extra}
     # torch refuses dampening with nesterov; the rule has it.
     refused = extra.get("nesterov") and given.get("dampening")
     return None if refused or set(arguments) - set(known) else _lr_first(arguments)
+
+
+def _grouped(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``betas[0]`` and ``betas[1]`` as one argument ``betas``, and others as they are."""
+    grouped: dict[str, Any] = {}
+    for name, value in arguments.items():
+        whole, bracket, _ = name.partition("[")
+        grouped[whole] = (*grouped.get(whole, ()), value) if bracket else value
+    return grouped
 
 
 def _lr_first(arguments: dict[str, Any]) -> dict[str, Any]:

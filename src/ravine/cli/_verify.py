@@ -1,0 +1,117 @@
+"""``ravine verify``: rules against stored trajectories and other libraries."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ravine.core.errors import unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from ravine.testing._conformance import Conformance, Finding
+
+_STYLES = {
+    "agrees": "green",
+    "differs as stated": "yellow",
+    "not installed": "dim",
+    "unexpected": "bold red",
+}
+
+
+def run_verify(names: Sequence[str], *, rules: Path | None = None, as_json: bool = False) -> int:
+    """Verify rules, print what was found, and return the exit status: 1 on the unexpected.
+
+    Args:
+        names: Built-in rules; all of them when empty, unless ``rules`` is given.
+        rules: Python file with rules of the user's own, for which the contract is checked.
+        as_json: Print JSON on standard output instead of a table.
+
+    Raises:
+        SettingError: When a name is unknown or the file holds no rule.
+    """
+    from ravine.testing._conformance import conformance, known_names  # noqa: PLC0415 - seconds
+
+    for name in names:
+        if name not in known_names():
+            raise unknown("rule", name, known_names())
+    own = _check_own(rules) if rules is not None else {}
+    chosen = list(names) or ([] if rules is not None else known_names())
+    console = _console()
+    lines = []
+    for name in chosen:
+        with console.status(f"verifying {name}"):
+            lines.append(conformance(name))
+    if as_json:
+        print(json.dumps(_document(lines, own), indent=2))
+    else:
+        _print(lines, own)
+    passed = all(line.as_expected for line in lines) and not any(own.values())
+    return 0 if passed else 1
+
+
+def _check_own(path: Path) -> dict[str, str]:
+    """Return each rule of a file with what is wrong about it, or nothing."""
+    from ravine.rules import load_rules  # noqa: PLC0415
+    from ravine.testing import check_rule  # noqa: PLC0415
+
+    found = {}
+    for rule in load_rules(path):
+        try:
+            check_rule(rule)
+            found[rule.name] = ""
+        except AssertionError as error:
+            found[rule.name] = str(error)
+    return found
+
+
+def _document(lines: "Sequence[Conformance]", own: dict[str, str]) -> dict[str, object]:
+    return {
+        "rules": [{**asdict(line), "as_expected": line.as_expected} for line in lines],
+        "own": [{"rule": name, "wrong": wrong} for name, wrong in own.items()],
+    }
+
+
+def _console() -> "Console":
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=True)
+
+
+def _print(lines: "Sequence[Conformance]", own: dict[str, str]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console()
+    if lines:
+        table = Table(title="Largest difference relative to the largest weight", show_lines=True)
+        for heading in ("rule", "stored trajectories", "other libraries"):
+            table.add_column(heading)
+        for line in lines:
+            table.add_row(line.rule, _cell(line.golden), _cell(line.libraries))
+        console.print(table)
+        console.print(_summary(lines))
+    for name, wrong in own.items():
+        console.print(f"{name}: keeps the contract" if not wrong else wrong, markup=False)
+
+
+def _cell(findings: "Sequence[Finding]") -> "Text":
+    from rich.text import Text  # noqa: PLC0415
+
+    cell = Text()
+    for i, finding in enumerate(findings):
+        found = "" if finding.difference is None else f" {finding.difference:.2g}"
+        says = finding.outcome != "agrees" and finding.text
+        cell.append("\n" if i else "").append(f"{finding.what}: ")
+        cell.append(f"{finding.outcome}{found}", _STYLES[finding.outcome])
+        cell.append(f" ({finding.text})" if says else "")
+    return cell
+
+
+def _summary(lines: "Sequence[Conformance]") -> str:
+    found = [f.outcome for line in lines for f in (*line.golden, *line.libraries)]
+    counts = (f"{found.count(outcome)} {outcome}" for outcome in _STYLES if outcome in found)
+    return f"{len(lines)} rules: {', '.join(counts)}"
