@@ -1,10 +1,12 @@
 """Any rule as an optimizer class."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ravine.kernels import lower
-from ravine.optim._optimizer import Group, RuleOptimizer
+from ravine.optim._groups import Group
+from ravine.optim._optimizer import RuleOptimizer
+from ravine.optim._precision import PRECISION
 from ravine.rules import Rule
 
 
@@ -16,7 +18,8 @@ def from_rule(rule: Rule) -> Callable[..., RuleOptimizer]:
 
     Returns:
         ``make(params, **hypers)``: hyper-parameters by the formula's names or their aliases;
-        those not given take the rule's defaults.
+        those not given take the rule's defaults. Beside them ``state_dtype``, ``param_rounding``
+        and ``rounding_seed``: how states and weights are stored.
 
     Raises:
         SettingError: When the formula cannot be traced.
@@ -30,13 +33,14 @@ def from_rule(rule: Rule) -> Callable[..., RuleOptimizer]:
     """
     lower(rule)
 
-    def make(params: Any, **hypers: float) -> RuleOptimizer:
-        return RuleOptimizer(params, rule.check(hypers), _Always(rule), _by_formula_name)
+    def make(params: Any, **settings: Any) -> RuleOptimizer:
+        precision = {name: settings.pop(name) for name in PRECISION if name in settings}
+        return RuleOptimizer(params, rule.check(settings) | precision, Always(rule))
 
     return make
 
 
-class _Always:
+class Always:
     """The same rule for every group; a class so that optimizers can be copied."""
 
     def __init__(self, rule: Rule) -> None:
@@ -44,7 +48,3 @@ class _Always:
 
     def __call__(self, group: Group) -> Rule:
         return self.rule
-
-
-def _by_formula_name(group: Group, rule: Rule) -> Mapping[str, float]:
-    return {name: float(group[name]) for name in rule.hypers}

@@ -4,8 +4,9 @@ Finding states, layouts and plans anew at every step would cost half a milliseco
 tensors, a tenth of the step itself. A launch keeps them and only checks that they still hold.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -13,132 +14,172 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ravine.kernels import Kernel, Plan, addresses, plan
+from ravine.kernels import Kernel, Plan, plan
+from ravine.optim._groups import Group, key_of
+from ravine.optim._live import Live
+from ravine.optim._long_way import Leaf
 from ravine.optim._memory import gradient
+from ravine.optim._states import State, state_key
 from ravine.rules import Rule
 
-Group = dict[str, Any]
-State = dict[str, Any]
-Layout = tuple[torch.Size, tuple[int, ...], torch.device]
 
-
-@dataclass(frozen=True, eq=False)
 class Launch:
-    """What one kernel call updates.
+    """What one kernel call updates: parameters that have made their first step.
 
     Args:
         compiled: The rule's kernel.
-        groups: Each group that takes part, with its number of parameters, in order.
-        parameters: The parameters, group by group.
-        layouts: Shape, strides and device of each parameter.
-        states: The optimizer's state of each parameter.
-        columns: State tensors by their key, one per parameter.
-        steps: Steps made per parameter, of which each state's ``step`` is a view; None where
-            states do not count.
-        table: The kernel's rows, ``t`` and hyper-parameters per parameter.
-        pieces: The kernel's plan.
-    """
-
-    compiled: Kernel
-    groups: tuple[tuple[Group, int], ...]
-    parameters: list[Tensor]
-    layouts: list[Layout]
-    states: list[State]
-    columns: dict[str, list[Tensor]]
-    steps: Tensor | None
-    table: NDArray[np.float64]
-    pieces: Plan
-
-    def fits(
-        self, found: Sequence[tuple[Group, Sequence[Tensor]]], states: Mapping[Tensor, State]
-    ) -> bool:
-        """Whether the parameters with gradients, and their states, are still the same.
-
-        Args:
-            found: Each group of the rule with its parameters that have gradients.
-            states: The optimizer's state by parameter.
-        """
-        parameters = [p for _, members in found for p in members]
-        return (
-            len(found) == len(self.groups)
-            and all(
-                group is known and len(members) == count
-                for (group, members), (known, count) in zip(found, self.groups, strict=True)
-            )
-            and all(p is q for p, q in zip(parameters, self.parameters, strict=True))
-            and all(p.dtype is self.compiled.dtype for p in parameters)
-            # A parameter's data may be replaced by other data, elsewhere or of another size.
-            and [_layout(p) for p in parameters] == self.layouts
-            and all(states.get(p) is s for p, s in zip(parameters, self.states, strict=False))
-            and all(
-                state.get(key) is tensor
-                for key, column in self.columns.items()
-                for state, tensor in zip(self.states, column, strict=True)
-            )
-        )
-
-    def step(self, hypers_of: Callable[[Group, Rule], Mapping[str, float]]) -> None:
-        """Update every parameter by one step.
-
-        Args:
-            hypers_of: From a group to the rule's hyper-parameters, as they are now.
-        """
-        gradients = [gradient(p) for p in self.parameters]
-        rule = self.compiled.rule
-        if self.steps is not None:
-            self.steps.add_(1)
-            self.table[:, 0] = self.steps.numpy()
-        first = 0
-        for group, count in self.groups:
-            hypers = hypers_of(group, rule)
-            self.table[first : first + count, 1:] = [hypers[name] for name in rule.hypers]
-            first += count
-        kept = [column for key, column in self.columns.items() if key != "step"]
-        self.compiled(addresses([self.parameters, gradients, *kept]), self.table, self.pieces)
-        torch.autograd.graph.increment_version(self.parameters)
-
-
-def launch(
-    compiled: Kernel,
-    groups: Sequence[tuple[Group, int]],
-    parameters: list[Tensor],
-    states: list[State],
-    keys: Sequence[str],
-    *,
-    counted: bool,
-) -> Launch:
-    """Return the launch of parameters that have made their first step.
-
-    Args:
-        compiled: The rule's kernel.
-        groups: Each group that takes part, with its number of parameters, in order.
-        parameters: Dense CPU parameters of the kernel's dtype.
-        states: Their states, each laid out as its parameter.
-        keys: The state's keys, in the rule's order.
+        groups: The rule's groups.
+        leaves: Their parameters with gradients, group by group, with their states.
+        states: The optimizer's states.
         counted: Whether states count their steps.
     """
-    steps = None
-    columns = {key: [state[key] for state in states] for key in keys}
-    if counted:
-        steps = torch.stack([state["step"] for state in states])
-        columns["step"] = list(steps.unbind())
-        for state, view in zip(states, columns["step"], strict=True):
-            state["step"] = view
-    # Where steps are not counted, every one after the first counts as the second.
-    table = np.full((len(parameters), 1 + len(compiled.rule.hypers)), 2.0)
-    pieces = [(i, 0, p.numel(), i) for i, p in enumerate(parameters)]
-    return Launch(
-        compiled,
-        tuple(groups),
-        parameters,
-        [_layout(p) for p in parameters],
-        states,
-        columns,
-        steps,
-        table,
-        plan(compiled, pieces, [0] * len(parameters)),
+
+    def __init__(
+        self,
+        compiled: Kernel,
+        groups: Sequence[Group],
+        leaves: Sequence[Leaf],
+        states: Mapping[Tensor, State],
+        *,
+        counted: bool,
+    ) -> None:
+        rule = compiled.rule
+        self._compiled = compiled
+        self._groups = list(groups)
+        self._lists = [group["params"] for group in groups]
+        self._states = states
+        kept = [leaf.state for leaf in leaves]
+        keys = [state_key(rule, name) for name in rule.state]
+        scalar_keys = [state_key(rule, name) for name in rule.scalars]
+        self._steps = _counted(kept) if counted else None
+        self._scalars = _gathered(kept, scalar_keys)
+        others = [*scalar_keys, *(["step"] if counted else [])]
+        parameters = [leaf.parameter for leaf in leaves]
+        self._live = Live(self._lists, parameters, states, keys, others)
+        self._lay_out_rows(groups, leaves)
+
+    def _lay_out_rows(self, groups: Sequence[Group], leaves: Sequence[Leaf]) -> None:
+        rule, program = self._compiled.rule, self._compiled.program
+        group_of = {id(p): i for i, group in enumerate(groups) for p in group["params"]}
+        number = np.array([group_of[id(leaf.parameter)] for leaf in leaves], np.int64)
+        pieces = plan(self._compiled, [leaf.parameter.shape for leaf in leaves])
+        # Row of each tensor, where several share one.
+        self._shared: NDArray[np.int64] | None = None
+        if not program.sums and not program.scalars:
+            alike = list(zip(number.tolist(), [leaf.t for leaf in leaves], strict=True))
+            pieces, self._shared = _sharing_rows(pieces, alike)
+        self._pieces = pieces
+        self._tensor = pieces.rows[:, 1].copy()
+        self._group = number[self._tensor]
+        # Where steps are not counted, every one after the first counts as the second.
+        self._table = np.full((len(self._tensor), 1 + len(rule.hypers)), 2.0)
+        self._places = [_places(group, rule) for group in groups]
+
+    def step(self, groups: Sequence[Group], states: Mapping[Tensor, State]) -> bool:
+        """Update every parameter by one step, if the launch still fits.
+
+        Args:
+            groups: The rule's groups now.
+            states: The optimizer's states now.
+
+        Returns:
+            Whether it did; nothing has changed otherwise.
+        """
+        if not self._same(groups, states):
+            return False
+        odd = self._live.read()
+        if odd is None or not self._count():
+            return False
+        copies = self._copy(odd)
+        self._table[:, 1:] = self._settings(groups)[self._group]
+        scalars = self._scalars[self._tensor]
+        self._compiled(self._live.addresses, self._table, scalars, self._pieces)
+        self._scalars[self._tensor] = scalars
+        torch.autograd.graph.increment_version(self._live.parameters)
+        del copies
+        return True
+
+    def _same(self, groups: Sequence[Group], states: Mapping[Tensor, State]) -> bool:
+        return (
+            states is self._states
+            and len(groups) == len(self._groups)
+            and all(map(is_, groups, self._groups))
+            and all(map(is_, [group["params"] for group in groups], self._lists))
+        )
+
+    def _count(self) -> bool:
+        """Count the step; return False, with nothing counted, where rows no longer fit."""
+        if self._steps is None:
+            return True
+        first = self._steps[self._tensor]
+        if self._shared is not None and not (first[self._shared] == self._steps).all():
+            return False
+        self._steps += 1
+        self._table[:, 0] = first + 1
+        return True
+
+    def _copy(self, odd: NDArray[np.bool_]) -> list[Tensor]:
+        """Bring gradients that lie otherwise than their parameters into their layout."""
+        copies = []
+        for row in np.flatnonzero(odd):
+            copies.append(gradient(self._live.parameters[row]))
+            self._live.addresses[row, 1] = copies[-1].data_ptr()
+        return copies
+
+    def _settings(self, groups: Sequence[Group]) -> NDArray[np.float64]:
+        """Return the groups' hyper-parameters [groups, hyper-parameters] as they are now."""
+        return np.array(
+            [
+                [float(group[key] if i is None else group[key][i]) for key, i in places]
+                for group, places in zip(groups, self._places, strict=True)
+            ]
+        ).reshape(len(groups), -1)
+
+
+def _counted(states: Sequence[State]) -> NDArray[Any]:
+    """Return the steps of all states as one array, of which each state gets a view."""
+    steps = torch.stack([state["step"] for state in states])
+    for state, view in zip(states, steps.unbind(), strict=True):
+        state["step"] = view
+    return steps.numpy()
+
+
+def _gathered(states: Sequence[State], keys: Sequence[str]) -> NDArray[np.float64]:
+    """Return scalars [parameters, scalars], of which each state gets views."""
+    kept = [[float(state[key]) for key in keys] for state in states]
+    scalars = torch.tensor(kept, dtype=torch.float64).reshape(len(states), len(keys))
+    for i, key in enumerate(keys):
+        for state, view in zip(states, scalars[:, i].unbind(), strict=True):
+            state[key] = view
+    return scalars.numpy()
+
+
+def _sharing_rows(pieces: Plan, alike: Sequence[Any]) -> tuple[Plan, NDArray[np.int64]]:
+    """Return a plan in which tensors that are alike share a row of numbers, and whose rows.
+
+    The numbers of a row are powers and roots in double precision, which take as long as the
+    update of a hundred weights.
+    """
+    first: dict[Any, int] = {}
+    for tensor, key in enumerate(alike):
+        first.setdefault(key, tensor)
+    taken = list(first.values())
+    new = {key: row for row, key in enumerate(first)}
+    row_of = np.array([new[key] for key in alike], np.int64)
+    chunks = pieces.chunks.copy()
+    chunks[:, 3] = row_of[chunks[:, 0]]
+    shared = replace(
+        pieces,
+        chunks=chunks,
+        rows=pieces.rows[taken],
+        owners=pieces.owners[: len(taken)],
+        constants=pieces.constants[taken],
+        sums=pieces.sums[taken],
     )
+    return shared, row_of
 
 
-def _layout(parameter: Tensor) -> Layout:
-    return parameter.shape, parameter.stride(), parameter.device
+def _places(group: Group, rule: Rule) -> list[tuple[str, int | None]]:
+    """Return where a group holds each hyper-parameter: a key, and a place in a tuple."""
+    split = [key_of(rule, name, group).partition("[") for name in rule.hypers]
+    return [(key, int(index[:-1]) if index else None) for key, _, index in split]

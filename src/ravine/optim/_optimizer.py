@@ -1,20 +1,32 @@
-"""Rules as ``torch.optim.Optimizer``: groups, state and the choice between kernel and reference."""
+"""Rules as ``torch.optim.Optimizer``: groups, state, and a step by prepared launches."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ravine.core.errors import SettingError, unknown
-from ravine.kernels import Kernel, addresses, kernel, lower, plan
-from ravine.optim._launch import Group, Launch, launch
-from ravine.optim._memory import alike, gradient, kernel_can, laid_out, wide
-from ravine.rules import Rule, initial_state, reference_readout, reference_step
+from ravine.optim._by_name import matched_by_name
+from ravine.optim._groups import (
+    Group,
+    check_hypers,
+    check_names,
+    check_parameters,
+    check_tuples,
+    check_values,
+    hypers_of,
+)
+from ravine.optim._launch import Launch
+from ravine.optim._live import readable
+from ravine.optim._long_way import Leaf, run
+from ravine.optim._memory import gradient
+from ravine.optim._precision import PRECISION, check_precision
+from ravine.optim._precision_state import read, unsettle
+from ravine.optim._precision_steps import CodedSteps
+from ravine.optim._states import begin, begin_step
+from ravine.rules import Rule, ascent_rule, reference_readout
 
 
 class RuleOptimizer(Optimizer):
@@ -26,8 +38,8 @@ class RuleOptimizer(Optimizer):
     Args:
         params: As in ``torch.optim.Optimizer``.
         defaults: Settings of groups that do not bring their own.
-        rule_of: From a group to its rule.
-        hypers_of: From a group to the rule's hyper-parameters by formula name.
+        rule_of: From a group to its rule. It is asked again whenever a setting has changed, but
+            not for ``lr``.
         counted: Whether a parameter's state counts its steps. Where it does not, a step is the
             first, t = 1, when the state begins, and any later one is t = 2.
     """
@@ -37,47 +49,73 @@ class RuleOptimizer(Optimizer):
         params: Any,
         defaults: dict[str, Any],
         rule_of: Callable[[Group], Rule],
-        hypers_of: Callable[[Group, Rule], Mapping[str, float]],
         *,
         counted: bool = True,
     ) -> None:
         self._rule_of = rule_of
-        self._hypers_of = hypers_of
         self._counted = counted
         self._reading_out = False
         self._launches: dict[Rule, Launch] = {}
+        self._coded = CodedSteps(counted)
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
         """Add a group, as in torch; its settings are checked here.
 
         Raises:
-            SettingError: When a setting is unknown or out of bounds, or a parameter is complex.
+            SettingError: When a setting is unknown or out of bounds, or a parameter is complex,
+                sparse or a wrapper without memory of its own.
         """
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            _check_settings(group, self.defaults)
+            check_names(group, (*self.defaults, *PRECISION))
+            check_values({n: group[n] for n in self.defaults if n not in PRECISION})
             rule = self._rule_of(group)
-            _check_hypers(rule, self._hypers_of(group, rule))
-            if any(parameter.is_complex() for parameter in group["params"]):
-                raise SettingError("parameters must be real, got a complex one; use view_as_real")
+            check_precision(rule, group)
+            check_tuples(rule, group)
+            check_hypers(rule, hypers_of(group, rule), group)
+            check_parameters(group)
         except Exception:
             self.param_groups.pop()
             raise
 
-    @torch.no_grad()
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a checkpoint, of torch's class of the same name, too.
+
+        Where parameters have names here and there, states are matched by name. Hooks that adapt
+        the checkpoint run first. How weights and states are stored is this optimizer's choice:
+        states that were stored otherwise are brought into it.
+
+        Raises:
+            SettingError: When a name is missing from the checkpoint, or it holds one too many.
+        """
+        last = self.register_load_state_dict_pre_hook(
+            lambda _, saved: matched_by_name(self.param_groups, saved)
+        )
+        chosen = [{n: group[n] for n in PRECISION if n in group} for group in self.param_groups]
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last.remove()
+        for group, own in zip(self.param_groups, chosen, strict=True):
+            for name in PRECISION:
+                group.pop(name, None)
+            group.update(own)
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
 
         Args:
-            closure: Evaluates the model again and returns the loss.
+            closure: Evaluates the model again and returns the loss. A rule that takes a second
+                gradient needs it, and calls it twice.
 
         Returns:
-            What the closure returned, or None.
+            What the closure returned first, or None.
 
         Raises:
-            RuntimeError: Inside `readout`, and when a gradient is sparse.
+            RuntimeError: Inside `readout`, when a gradient is sparse, and when a rule needs a
+                closure and gets none.
         """
         if self._reading_out:
             raise RuntimeError("step() must not be called inside readout(): leave its block first")
@@ -85,7 +123,10 @@ class RuleOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for rule, groups in self._groups_by_rule().items():
+        rules = self._groups_by_rule()
+        if any(rule.ascent is not None for rule in rules):
+            self._ascend(rules, closure)
+        for rule, groups in rules.items():
             self._step_rule(rule, groups)
         return loss
 
@@ -110,9 +151,7 @@ class RuleOptimizer(Optimizer):
             yield
         finally:
             self._reading_out = False
-            with torch.no_grad():
-                for parameter, weight in stored:
-                    parameter.copy_(weight)
+            _put_back(stored)
 
     def _with_readout(self) -> list[tuple[Tensor, Rule, Group]]:
         """Return the parameters that have begun a rule with a readout."""
@@ -122,8 +161,8 @@ class RuleOptimizer(Optimizer):
     @torch.no_grad()
     def _read_out(self, parameter: Tensor, rule: Rule, group: Group) -> None:
         state = self.state[parameter]
-        named = {name: state[_key(rule, name)] for name in rule.state}
-        hypers = self._hypers_of(group, rule)
+        named = {name: read(rule, name, state) for name in rule.kept}
+        hypers = hypers_of(group, rule)
         weight = reference_readout(rule, parameter, named, float(state["step"]), hypers)
         parameter.copy_(weight)
 
@@ -133,84 +172,71 @@ class RuleOptimizer(Optimizer):
             found.setdefault(self._rule_of(group), []).append(group)
         return found
 
-    def _step_rule(self, rule: Rule, groups: Sequence[Group]) -> None:
-        found = [(g, [p for p in g["params"] if p.grad is not None]) for g in groups]
+    def _ascend(self, rules: Mapping[Rule, list[Group]], closure: Callable[[], Any] | None) -> None:
+        """Replace gradients by those at the point to which the rules ascend."""
+        if closure is None:
+            raise RuntimeError(
+                "step() must get a closure: this rule takes a second gradient, for which the model"
+                " is evaluated again"
+            )
+        # One ascent for all groups, since its norm is over all parameters; what it does not read
+        # takes the first rule's default where a group's own rule lacks it.
+        first = next(rule for rule in rules if rule.ascent is not None)
+        leaves = [
+            Leaf(p, gradient(p), {}, 1.0, {**first.hypers, **hypers_of(group, rule)})
+            for rule, groups in rules.items()
+            for group in groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        stored = [(leaf.parameter, leaf.parameter.detach().clone()) for leaf in leaves]
+        try:
+            run(ascent_rule(first), leaves)
+            with torch.enable_grad():
+                closure()
+        finally:
+            _put_back(stored)
+
+    def _step_rule(self, rule: Rule, groups: list[Group]) -> None:
+        groups = self._coded.step(rule, groups, self.param_groups, self.state)
         prepared = self._launches.get(rule)
-        if prepared is not None and prepared.fits(found, self.state):
-            prepared.step(self._hypers_of)
-        elif any(parameters for _, parameters in found):
+        if prepared is None or not prepared.step(groups, self.state):
             self._first_step(rule, groups)
 
-    def _first_step(self, rule: Rule, groups: Sequence[Group]) -> None:
+    def _first_step(self, rule: Rule, groups: list[Group]) -> None:
         """Step after parameters, gradients or states have changed, and prepare those to come."""
+        self._launches.pop(rule, None)
         # All gradients are looked at before any state changes: one of them may be refused.
         found = [(p, gradient(p), g) for g in groups for p in g["params"] if p.grad is not None]
-        hypers = {id(g): self._hypers_of(g, rule) for g in groups}
-        leaves = [
-            _Leaf(p, grad, *self._begin_step(rule, p, g), hypers[id(g)]) for p, grad, g in found
-        ]
-        parameters = [leaf.parameter for leaf in leaves]
-        dtypes = {p.dtype for p in parameters}
-        self._launches.pop(rule, None)
-        if not all(map(kernel_can, parameters)):
-            _run_reference(rule, leaves)
-        elif len(dtypes) == 1:
-            compiled = kernel(rule, dtypes.pop())
-            _run_kernel(compiled, leaves)
-            self._launches[rule] = self._launch(compiled, groups, leaves)
-        elif _sums_over_member(rule):
-            _run_reference(rule, leaves)
-        else:
-            for dtype in dtypes:
-                _run_kernel(kernel(rule, dtype), [x for x in leaves if x.gradient.dtype == dtype])
-        torch.autograd.graph.increment_version(parameters)
+        if not found:
+            return
+        hypers = {id(g): hypers_of(g, rule) for g in groups}
+        leaves = []
+        for p, grad, g in found:
+            unsettle(rule, self.state, p)
+            state, t = begin_step(self.state, rule, p, hypers[id(g)], counted=self._counted)
+            leaves.append(Leaf(p, grad, state, t, hypers[id(g)]))
+        compiled = run(rule, leaves)
+        torch.autograd.graph.increment_version([leaf.parameter for leaf in leaves])
+        if compiled is not None and readable():
+            self._launches[rule] = Launch(
+                compiled, groups, leaves, self.state, counted=self._counted
+            )
 
-    def _launch(
-        self, compiled: Kernel, groups: Sequence[Group], leaves: Sequence["_Leaf"]
-    ) -> Launch:
-        counts = [(g, sum(p.grad is not None for p in g["params"])) for g in groups]
-        keys = [_key(compiled.rule, name) for name in compiled.rule.state]
-        states = [self.state[leaf.parameter] for leaf in leaves] if keys or self._counted else []
-        parameters = [leaf.parameter for leaf in leaves]
-        return launch(compiled, counts, parameters, states, keys, counted=self._counted)
-
-    def _begin_step(
-        self, rule: Rule, parameter: Tensor, group: Group
-    ) -> tuple[dict[str, Any], float]:
-        """Return a parameter's state, in its memory layout, and the number of this step."""
-        if not rule.state and not self._counted:
-            return {}, 1.0
-        state = self.state[parameter]
-        keys = [_key(rule, name) for name in rule.state]
-        begins = any(key not in state for key in keys)
-        if begins or (self._counted and "step" not in state):
-            self._begin(rule, parameter, group)
-        for key in keys:
-            # A checkpoint, or the model's move to another dtype or layout, may bring another.
-            if not alike(state[key], parameter):
-                state[key] = laid_out(state[key], parameter)
-        if not self._counted:
-            return state, 1.0 if begins else 2.0
-        state["step"] += 1
-        return state, float(state["step"])
-
-    def _begin(self, rule: Rule, parameter: Tensor, group: Group) -> None:
-        state = self.state[parameter]
-        if self._counted and "step" not in state:
-            double = torch.get_default_dtype() == torch.float64  # as in torch
-            step_dtype = torch.float64 if double else torch.float32
-            state["step"] = torch.zeros((), dtype=step_dtype, device="cpu")
-        start = initial_state(rule, parameter, self._hypers_of(group, rule))
-        for name in rule.state:
-            state.setdefault(_key(rule, name), start[name])
+    def _begin(self, group: Group) -> None:
+        """Begin the states of a group's parameters before their first step."""
+        rule = self._rule_of(group)
+        for parameter in group["params"]:
+            hypers = hypers_of(group, rule)
+            begin(self.state, rule, parameter, hypers, counted=self._counted)
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {
             "_rule_of": self._rule_of,
-            "_hypers_of": self._hypers_of,
             "_counted": self._counted,
             "_reading_out": False,
             "_launches": {},
+            "_coded": CodedSteps(self._counted),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -220,62 +246,7 @@ class RuleOptimizer(Optimizer):
                 group.setdefault(name, default)
 
 
-class _Leaf(NamedTuple):
-    """One parameter in one step."""
-
-    parameter: Tensor
-    gradient: Tensor
-    state: dict[str, Any]
-    t: float
-    hypers: Mapping[str, float]
-
-
-def _run_kernel(compiled: Kernel, leaves: Sequence[_Leaf]) -> None:
-    rule = compiled.rule
-    columns = [[leaf.state[_key(rule, name)] for leaf in leaves] for name in rule.state]
-    parameters = [leaf.parameter for leaf in leaves]
-    table = np.array([[leaf.t, *(leaf.hypers[n] for n in rule.hypers)] for leaf in leaves])
-    pieces = [(i, 0, p.numel(), i) for i, p in enumerate(parameters)]
-    tensors = addresses([parameters, [leaf.gradient for leaf in leaves], *columns])
-    compiled(tensors, table, plan(compiled, pieces, [0] * len(parameters)))
-
-
-def _run_reference(rule: Rule, leaves: Sequence[_Leaf]) -> None:
-    states = [{name: leaf.state[_key(rule, name)] for name in rule.state} for leaf in leaves]
-    weights, new = reference_step(
-        rule,
-        [wide(leaf.parameter) for leaf in leaves],
-        [wide(leaf.gradient) for leaf in leaves],
-        [{name: wide(value) for name, value in state.items()} for state in states],
-        [leaf.t for leaf in leaves],
-        [leaf.hypers for leaf in leaves],
-    )
-    for leaf, weight, old, fresh in zip(leaves, weights, states, new, strict=True):
-        leaf.parameter.copy_(weight)
-        for name in rule.state:
-            old[name].copy_(fresh[name])
-
-
-def _key(rule: Rule, name: str) -> str:
-    return rule.state_aliases.get(name, name)
-
-
-def _sums_over_member(rule: Rule) -> bool:
-    return "member" in lower(rule).sums.values()
-
-
-def _check_settings(group: Group, defaults: Mapping[str, Any]) -> None:
-    for name, value in group.items():
-        if name not in (*defaults, "params", "param_names", "initial_lr"):
-            raise unknown("setting of a parameter group", name, defaults)
-        if isinstance(value, str):  # float() would read it
-            raise SettingError(f"{name} must be a number, got {value!r}")
-        if isinstance(value, Tensor) and value.numel() != 1:
-            raise SettingError(f"{name} must be one number, got shape {tuple(value.shape)}")
-
-
-def _check_hypers(rule: Rule, hypers: Mapping[str, float]) -> None:
-    # A schedule may bring a rate to 0, as in torch; a comparison may not ask for it.
-    bounds = {**rule.bounds, "lr": replace(rule.bounds["lr"], closed_low=True)}
-    given = {rule.aliases.get(n, n) if n != "lr" else n: v for n, v in hypers.items()}
-    replace(rule, bounds=bounds).check(given)
+@torch.no_grad()
+def _put_back(stored: list[tuple[Tensor, Tensor]]) -> None:
+    for parameter, weight in stored:
+        parameter.copy_(weight)

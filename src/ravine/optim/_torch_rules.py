@@ -1,10 +1,33 @@
-"""Which rule a group of torch's settings asks for, and the rule's hyper-parameters from it."""
+"""Which rule a group of settings asks for."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
+from torch import Tensor
+
 from ravine.core.errors import SettingError
-from ravine.optim._optimizer import Group
+from ravine.optim._groups import Group
 from ravine.rules import Rule, get_rule, modifiers
+
+
+@dataclass(frozen=True)
+class Named:
+    """The rule of one name, with the decay and direction that the group asks for.
+
+    Args:
+        name: Of the rule.
+        decay: Modifier of a ``weight_decay`` other than 0; None where the formula has its own.
+        convention: Of the rule; its default when None.
+    """
+
+    name: str
+    decay: str | None = "weight_decay"
+    convention: str | None = None
+
+    def __call__(self, group: Group) -> Rule:
+        decoupled = group.get("decoupled_weight_decay")
+        decay = "decoupled_weight_decay" if decoupled else self.decay
+        return modified(self.name, group, decay, self.convention)
 
 
 def sgd_rule(group: Group) -> Rule:
@@ -15,59 +38,64 @@ def sgd_rule(group: Group) -> Rule:
             f" momentum={group['momentum']}, dampening={group['dampening']}"
         )
     name = "nesterov" if group["nesterov"] else "momentum" if group["momentum"] != 0 else "sgd"
-    return _modified(name, group)
+    return modified(name, group)
 
 
-def adagrad_rule(group: Group) -> Rule:
-    """Return the rule of a group of `Adagrad`."""
-    return _modified("adagrad", group)
-
-
-def adadelta_rule(group: Group) -> Rule:
-    """Return the rule of a group of `Adadelta`."""
-    return _modified("adadelta", group)
+def signsgd_rule(group: Group) -> Rule:
+    """Return the rule of a group of `SignSGD`."""
+    convention = "signum" if group["momentum"] != 0 else "paper"
+    return modified("signsgd", group, "decoupled_weight_decay", convention)
 
 
 def rmsprop_rule(group: Group) -> Rule:
     """Return the rule of a group of `RMSprop`."""
     name = "rmsprop_centred" if group["centered"] else "rmsprop"
-    return _modified(f"{name}_momentum" if group["momentum"] != 0 else name, group)
+    return modified(f"{name}_momentum" if group["momentum"] != 0 else name, group)
 
 
 def adam_rule(group: Group) -> Rule:
     """Return the rule of a group of `Adam` or `AdamW`."""
-    betas = group["betas"]
-    if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise SettingError(f"betas must be two numbers, got {betas!r}")
+    if group["foreach"]:  # as in torch, whose users may rely on the error
+        _check_no_tensor(group)
     decay = "decoupled_weight_decay" if group["decoupled_weight_decay"] else "weight_decay"
-    return _modified("amsgrad" if group["amsgrad"] else "adam", group, decay)
+    return modified("amsgrad" if group["amsgrad"] else "adam", group, decay)
 
 
-def torch_hypers(group: Group, rule: Rule) -> dict[str, float]:
-    """Return a group's values under the formula's names."""
-    values = {}
-    for name in rule.hypers:
-        alias = rule.aliases.get(name, name)
-        if alias.startswith("betas["):
-            values[name] = float(group["betas"][int(alias[6])])
-        else:
-            values[name] = float(group[alias])
-    return values
+def lars_rule(group: Group) -> Rule:
+    """Return the rule of a group of `LARS`."""
+    return modified("lars", group, None, "nesterov" if group["nesterov"] else "paper")
 
 
-def _modified(name: str, group: Group, decay: str = "weight_decay") -> Rule:
+def modified(
+    name: str, group: Group, decay: str | None = "weight_decay", convention: str | None = None
+) -> Rule:
+    """Return a rule with the decay and direction that a group asks for.
+
+    Raises:
+        SettingError: When the group asks for what no rule here does.
+    """
     # Here and not only in the constructor: a loaded checkpoint brings its own settings.
     for refused in ("capturable", "differentiable"):
         if group.get(refused):
             raise SettingError(f"{refused} must be False, got True; use torch.optim for it")
-    chosen = [decay] if group["weight_decay"] != 0 else []
-    return _composed(name, *chosen, *(["maximize"] if group["maximize"] else []))
+    chosen = [decay] if decay and group.get("weight_decay", 0) != 0 else []
+    return _composed(name, convention, *chosen, *(["maximize"] if group.get("maximize") else []))
 
 
-@lru_cache(maxsize=64)
-def _composed(name: str, *modifications: str) -> Rule:
+@lru_cache(maxsize=256)
+def _composed(name: str, convention: str | None, *modifications: str) -> Rule:
     # Kernels are cached by rule, so the same composition must be the same object.
-    rule = get_rule(name)
+    rule = get_rule(name, convention)
     for modification in modifications:
         rule = getattr(modifiers, modification)(rule)
     return rule
+
+
+def _check_no_tensor(group: Group) -> None:
+    betas = group["betas"] if isinstance(group["betas"], tuple | list) else []
+    for name, value in [("lr", group["lr"]), *((f"betas[{i}]", b) for i, b in enumerate(betas))]:
+        if isinstance(value, Tensor):
+            raise SettingError(
+                f"{name} as a Tensor is not supported for capturable=False and foreach=True;"
+                " leave foreach out"
+            )

@@ -1,0 +1,210 @@
+"""One optimizer for a whole network: Muon for hidden matrices, AdamW for everything else."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ravine.core.errors import SettingError
+from ravine.optim._adam import AdamW
+from ravine.optim._by_name import matched_by_name
+from ravine.optim._groups import Group, check_names, check_parameters
+from ravine.optim._matrix_checks import check_choice
+from ravine.optim._memory import gradient
+from ravine.optim._muon import NS_COEFFICIENTS, check_muon, muon_update
+from ravine.optim._muon_routes import muon_groups
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
+
+
+@final
+class MuonWithAdamW(Optimizer):
+    r"""Muon for hidden matrices and AdamW for everything else, in one optimizer.
+
+    .. math:: W \leftarrow \begin{cases} \mathrm{Muon}(W, G) & W \text{ a hidden matrix} \\
+        \mathrm{AdamW}(W, G) & \text{otherwise} \end{cases}
+
+    Of a model or its named parameters, `muon_groups` decides which weights are which. Groups may
+    be given instead: each sets ``use_muon`` and has the settings of its half, ``lr`` among
+    them. AdamW's half runs in Ravine's compiled kernel and takes any setting of `AdamW`.
+
+    The formulas are those of `Muon` and `AdamW`, the defaults those of the authors'
+    ``MuonWithAuxAdam``. Departures from it: kernels are scaled by the shape of their flattened
+    matrix (the authors use the kernel's height and width, which makes the scale 1), a parameter
+    without gradient is left alone, not treated as if its gradient were 0, and a norm is bounded
+    by eps, not increased by it.
+
+    Args:
+        params: A model, its ``named_parameters()``, or groups that set ``use_muon``.
+        lr: Learning rate of Muon, >= 0.
+        weight_decay: Decoupled decay of Muon, >= 0.
+        momentum: Share of Muon's running mean kept per step, >= 0.
+        nesterov: Look ahead along Muon's momentum.
+        ns_coefficients, eps, ns_steps, adjust_lr_fn: As in `Muon`.
+        ns_dtype: What orthogonalisation computes in: ``"bfloat16"``, as published,
+            ``"float32"`` or ``"float64"``.
+        flatten_convolutions: Whether Muon takes kernels, one row per output channel; where
+            groups are given, they decide.
+        adamw_lr: Learning rate of AdamW, >= 0.
+        adamw_betas: Shares of the running mean and mean square kept per step, in [0, 1).
+        adamw_eps: Added to AdamW's root, >= 0.
+        adamw_weight_decay: Decoupled decay of AdamW, >= 0.
+
+    Raises:
+        SettingError: When a setting is unknown or out of bounds, parameters come without names
+            and without ``use_muon``, or Muon is given fewer than two dimensions.
+
+    >>> model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    >>> optimizer = MuonWithAdamW(model, lr=0.02, adamw_lr=1e-3)
+    >>> [(group["use_muon"], group["lr"]) for group in optimizer.param_groups]
+    [(True, 0.02), (False, 0.001)]
+
+    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Tensor = 0.02,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = NS_COEFFICIENTS,
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+        *,
+        ns_dtype: str = "bfloat16",
+        flatten_convolutions: bool = True,
+        adamw_lr: float | Tensor = 3e-4,
+        adamw_betas: tuple[float, float] = (0.9, 0.95),
+        adamw_eps: float = 1e-10,
+        adamw_weight_decay: float = 0.0,
+    ) -> None:
+        self._muon_settings = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "ns_coefficients": ns_coefficients,
+            "eps": eps,
+            "ns_steps": ns_steps,
+            "adjust_lr_fn": adjust_lr_fn,
+            "ns_dtype": ns_dtype,
+        }
+        self._adamw_settings = AdamW([{"params": []}]).defaults | {
+            "lr": adamw_lr,
+            "betas": adamw_betas,
+            "eps": adamw_eps,
+            "weight_decay": adamw_weight_decay,
+        }
+        super().__init__(_as_groups(params, flatten_convolutions), {})
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group, as in torch; it must set ``use_muon``.
+
+        Raises:
+            SettingError: When a setting is missing, unknown or out of bounds.
+        """
+        if not isinstance(param_group.get("use_muon"), bool):
+            raise SettingError(
+                "use_muon of a parameter group must be True or False, got"
+                f" {param_group.get('use_muon')!r}; or give the model instead of groups"
+            )
+        defaults = self._muon_settings if param_group["use_muon"] else self._adamw_settings
+        check_names(param_group, [*defaults, "use_muon"])
+        super().add_param_group({**defaults, **param_group})
+        try:
+            self._check(self.param_groups[-1])
+        except Exception:
+            self.param_groups.pop()
+            raise
+
+    def _check(self, group: Group) -> None:
+        check_parameters(group)
+        if not group["use_muon"]:
+            AdamW([{"params": []}], **{name: group[name] for name in _adamw_arguments(group)})
+            return
+        check_muon(group)
+        check_choice("ns_dtype", group["ns_dtype"], list(_DTYPES))
+        for parameter in group["params"]:
+            if parameter.ndim < 2:
+                raise SettingError(
+                    "parameters of a group with use_muon=True must have at least 2 dimensions,"
+                    f" got shape {tuple(parameter.shape)}; put it into one with use_muon=False"
+                )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a checkpoint; states of named parameters are matched by name.
+
+        Raises:
+            SettingError: When a name is missing from the checkpoint, or it holds one too many.
+        """
+        last = self.register_load_state_dict_pre_hook(
+            lambda _, saved: matched_by_name(self.param_groups, saved)
+        )
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last.remove()
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: Evaluates the model again and returns the loss.
+
+        Returns:
+            What the closure returned, or None.
+
+        Raises:
+            RuntimeError: When a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        found = [
+            (p, gradient(p), group)
+            for group in self.param_groups
+            if group["use_muon"]
+            for p in group["params"]
+            if p.grad is not None and p.numel()
+        ]
+        self._adamw().step()
+        for parameter, grad, group in found:
+            dtype = _DTYPES[group["ns_dtype"]]
+            muon_update(parameter, grad, self.state[parameter], group, dtype)
+        return loss
+
+    def _adamw(self) -> AdamW:
+        """Return AdamW over this optimizer's own groups and state, kept between steps."""
+        groups = [group for group in self.param_groups if not group["use_muon"]]
+        half = self.__dict__.get("_adamw_half")
+        if half is None:
+            half = self._adamw_half = AdamW([{"params": []}])
+        half.param_groups, half.state = groups, self.state
+        return half
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {
+            "_muon_settings": self._muon_settings,
+            "_adamw_settings": self._adamw_settings,
+        }
+
+
+def _as_groups(params: Any, flatten_convolutions: bool) -> list[Group]:
+    if isinstance(params, nn.Module):
+        return muon_groups(params, flatten_convolutions=flatten_convolutions)
+    given = list(params)
+    if all(isinstance(item, dict) for item in given):
+        return given
+    return muon_groups(given, flatten_convolutions=flatten_convolutions)
+
+
+def _adamw_arguments(group: Group) -> list[str]:
+    left_out = ("params", "param_names", "use_muon", "initial_lr", "decoupled_weight_decay")
+    return [name for name in group if name not in left_out]

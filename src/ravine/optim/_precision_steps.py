@@ -1,0 +1,151 @@
+"""The groups of an optimizer whose weights or states are in few bits, and their launches."""
+
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ravine.kernels._coded import coded_kernel, coded_plan
+from ravine.kernels._coded_layout import Coding
+from ravine.optim._groups import Group, hypers_of
+from ravine.optim._memory import gradient, wide
+from ravine.optim._precision import coding_for, is_coded
+from ravine.optim._precision_launch import CodedLaunch, Member, layout
+from ravine.optim._precision_state import COUNTER, counter, is_begun, keys_of, read, settle
+from ravine.optim._states import State, state_key
+from ravine.rules import Rule, initial_state
+
+States = MutableMapping[Tensor, State]
+
+
+class _Kind(NamedTuple):
+    """What parameters must have in common to be updated together."""
+
+    rule: Rule
+    coding: Coding
+    dtype: torch.dtype
+    by_kernel: bool
+
+
+@dataclass(frozen=True)
+class CodedSteps:
+    """The prepared launches of one optimizer's coded groups.
+
+    Args:
+        counted: Whether states count their steps.
+    """
+
+    counted: bool
+    _launches: dict[_Kind, CodedLaunch] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def step(
+        self, rule: Rule, groups: list[Group], every: Sequence[Group], states: States
+    ) -> list[Group]:
+        """Update the coded groups of a rule and return the others.
+
+        Args:
+            rule: The rule of these groups.
+            groups: Groups of the rule.
+            every: All groups of the optimizer: a parameter's place there decides its random bits.
+            states: The optimizer's state by parameter.
+        """
+        coded = [is_coded(rule, group) for group in groups]
+        if not any(coded):
+            return groups
+        parts: dict[_Kind, list[Member]] = {}
+        for member in _with_gradient(g for g, is_so in zip(groups, coded, strict=True) if is_so):
+            parts.setdefault(_kind(rule, *member), []).append(member)
+        for kind in [k for k in self._launches if k.rule is rule and k not in parts]:
+            del self._launches[kind]
+        for kind, members in parts.items():
+            launch = self._launches.get(kind)
+            if launch is None or not launch.fits(members, states):
+                launch = self._launches[kind] = self._prepared(kind, members, every, states)
+            launch.step()
+        return [g for g, is_so in zip(groups, coded, strict=True) if not is_so]
+
+    def _prepared(
+        self, kind: _Kind, members: list[Member], every: Sequence[Group], states: States
+    ) -> CodedLaunch:
+        rule, coding = kind.rule, kind.coding
+        for parameter, _ in members:  # all gradients are looked at before any state changes
+            gradient(parameter)
+        kept = [states[parameter] for parameter, _ in members]
+        table = np.ones((len(members), 1 + len(rule.hypers)))
+        # Where steps are not counted, every one after the first counts as the second.
+        table[:, 0] = [2 if is_begun(rule, state) else 1 for state in kept]
+        for member, state in zip(members, kept, strict=True):
+            self._begin(rule, coding, member, state)
+        counters = _counters(members, kept, every)
+        steps = torch.stack([state["step"] for state in kept]) if self.counted else None
+        scalars = _scalars(rule, kept)
+        views = {state_key(rule, n): scalars[:, i].unbind() for i, n in enumerate(rule.scalars)}
+        if coding.slots:
+            views[COUNTER] = counters.view(torch.uint8).view(-1, 8).unbind()
+        if steps is not None:
+            views["step"] = steps.unbind()
+        for name, column in views.items():
+            for state, view in zip(kept, column, strict=True):
+                state[name] = view
+        compiled = coded_kernel(rule, coding) if kind.by_kernel else None
+        return CodedLaunch(
+            rule,
+            coding,
+            compiled,
+            members,
+            [layout(p) for p, _ in members],
+            kept,
+            {key: [state[key] for state in kept] for key in (*keys_of(rule, coding), *views)},
+            scalars,
+            steps,
+            counters,
+            table,
+            coded_plan(compiled, [p.numel() for p, _ in members]) if compiled else None,
+        )
+
+    def _begin(self, rule: Rule, coding: Coding, member: Member, state: State) -> None:
+        parameter, group = member
+        if self.counted:
+            double = torch.get_default_dtype() == torch.float64  # as in torch
+            step = torch.zeros((), dtype=torch.float64 if double else torch.float32)
+            state["step"] = torch.as_tensor(state.get("step", step)).to("cpu")
+        start = initial_state(rule, wide(parameter.detach()), hypers_of(group, rule))
+        settle(rule, coding, state, start, parameter)
+
+
+def _with_gradient(groups: Iterator[Group]) -> Iterator[Member]:
+    yield from ((p, g) for g in groups for p in g["params"] if p.grad is not None)
+
+
+def _kind(rule: Rule, parameter: Tensor, group: Group) -> _Kind:
+    by_kernel = (
+        parameter.device.type == "cpu"
+        and parameter.dtype in (torch.float32, torch.bfloat16)
+        and type(parameter) in (Tensor, torch.nn.Parameter)
+        and torch.ops.aten.is_non_overlapping_and_dense(parameter)
+    )
+    return _Kind(rule, coding_for(rule, group, parameter), parameter.dtype, by_kernel)
+
+
+def _counters(
+    members: Sequence[Member], states: Sequence[Mapping[str, Any]], every: Sequence[Group]
+) -> Tensor:
+    everything = (p for group in every for p in group["params"])
+    places = {id(p): place for place, p in enumerate(everything)}
+    return torch.tensor(
+        [
+            counter(state, group.get("rounding_seed", 0), places[id(parameter)])
+            for (parameter, group), state in zip(members, states, strict=True)
+        ],
+        dtype=torch.int64,
+    )
+
+
+def _scalars(rule: Rule, states: Sequence[Mapping[str, Any]]) -> Tensor:
+    """Return the rule's scalars [parameters, scalars] in double precision."""
+    rows = [[float(read(rule, name, state)) for name in rule.scalars] for state in states]
+    return torch.tensor(rows, dtype=torch.float64).reshape(len(states), len(rule.scalars))

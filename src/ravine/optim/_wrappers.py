@@ -1,0 +1,137 @@
+"""SAM and Lookahead around any rule: by the class of another optimizer, by a rule or its name."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, final
+
+import torch
+
+from ravine.core.errors import SettingError
+from ravine.optim._descent import SGD
+from ravine.optim._from_rule import from_rule
+from ravine.optim._groups import Group
+from ravine.optim._optimizer import RuleOptimizer
+from ravine.rules import Rule, get_rule, modifiers
+
+Base = type[RuleOptimizer] | Rule | str
+
+
+@final
+class SAM(RuleOptimizer):
+    """Sharpness-aware minimisation: gradients from where the loss is worst nearby.
+
+    ``step(closure)`` evaluates the model twice: at the weights, and at ``rho`` from them along
+    the gradient. BatchNorm sees both passes.
+
+    Args:
+        params: Parameters, named parameters or groups of them.
+        base: What steps with the second gradient: a class of this module, a rule, or the name of
+            a rule.
+        rho: Distance of the second gradient's point, >= 0, over all parameters together.
+        **settings: Of the base, by the names that it gives them.
+
+    Raises:
+        SettingError: When the base does not know a setting, or has one of the name ``rho``.
+
+    >>> weight = torch.nn.Parameter(torch.ones(3))
+    >>> optimizer = SAM([weight], lr=0.1, momentum=0.9)
+    >>> def closure():
+    ...     optimizer.zero_grad()
+    ...     loss = weight.square().sum()
+    ...     loss.backward()
+    ...     return loss
+    >>> optimizer.step(closure).item()
+    3.0
+
+    Source: Foret et al. 2021, arXiv:2010.01412, Algorithm 1.
+    """
+
+    def __init__(self, params: Any, base: Base = SGD, rho: float = 0.05, **settings: Any) -> None:
+        inner = _made(base, settings, "SAM", ["rho"])
+        rule_of = Around("sam", inner._rule_of)
+        super().__init__(params, inner.defaults | {"rho": rho}, rule_of, counted=inner._counted)
+
+
+@final
+class Lookahead(RuleOptimizer):
+    """Slow weights that follow every ``k`` steps, and to which the fast ones go back.
+
+    The slow weights are what `readout` holds.
+
+    Args:
+        params: Parameters, named parameters or groups of them.
+        base: What makes the fast steps: a class of this module, a rule, or the name of a rule.
+        k: Steps between two moves of the slow weights, >= 1.
+        alpha: Share of the way that the slow weights go, in (0, 1].
+        **settings: Of the base, by the names that it gives them.
+
+    Raises:
+        SettingError: When the base does not know a setting, or has one of the name ``k`` or
+            ``alpha``.
+
+    >>> weight = torch.nn.Parameter(torch.ones(3))
+    >>> optimizer = Lookahead([weight], base="adam", k=5, lr=0.1)
+    >>> weight.grad = torch.ones(3)
+    >>> optimizer.step()
+
+    Source: Zhang et al. 2019, arXiv:1907.08610, Algorithm 1.
+    """
+
+    def __init__(
+        self, params: Any, base: Base = SGD, k: int = 5, alpha: float = 0.5, **settings: Any
+    ) -> None:
+        inner = _made(base, settings, "Lookahead", ["k", "alpha"])
+        defaults = inner.defaults | {"k": k, "alpha": alpha}
+        super().__init__(params, defaults, Around("lookahead", inner._rule_of))
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group, as in torch; its settings are checked here.
+
+        Raises:
+            SettingError: As in `RuleOptimizer`, and when ``k`` is not a whole number.
+        """
+        k = param_group.get("k", self.defaults["k"])
+        if not isinstance(k, int) or isinstance(k, bool):
+            raise SettingError(f"k must be a whole number >= 1, got {k!r}")
+        super().add_param_group(param_group)
+
+
+@dataclass(frozen=True)
+class Around:
+    """The rule of a group, with a modifier around it."""
+
+    modifier: str
+    inner: Any
+
+    def __call__(self, group: Group) -> Rule:
+        return _wrapped(self.modifier, self.inner(group))
+
+
+@lru_cache(maxsize=256)
+def _wrapped(modifier: str, rule: Rule) -> Rule:
+    # Kernels are cached by rule, so the same rule must be wrapped into the same object.
+    wrapped: Rule = getattr(modifiers, modifier)(rule)
+    own = {"sync": "k"} if modifier == "lookahead" else {}
+    return replace(wrapped, aliases={**wrapped.aliases, **own})
+
+
+def _made(base: Base, settings: dict[str, Any], name: str, own: list[str]) -> RuleOptimizer:
+    """Return the base as an optimizer of nothing, for its rule and its settings."""
+    if isinstance(base, str):
+        base = get_rule(base)
+    if isinstance(base, Rule):
+        make: Any = from_rule(base)
+    elif isinstance(base, type) and issubclass(base, RuleOptimizer):
+        make = base
+    else:
+        raise SettingError(
+            f"base must be a class of ravine.optim, a rule or the name of one, got {base!r}"
+        )
+    inner: RuleOptimizer = make([torch.nn.Parameter(torch.zeros(1))], **settings)
+    taken = [setting for setting in own if setting in inner.defaults]
+    if taken:
+        raise SettingError(
+            f"{name} and its base both have a setting {taken[0]!r}; use"
+            f" from_rule(modifiers.{name.lower()}(rule)), where the base's has its formula's name"
+        )
+    return inner
