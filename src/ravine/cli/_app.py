@@ -32,6 +32,12 @@ _EXAMPLES = "\n\n".join(
         "ravine compare --problem quadratic_deep --lr 0.0158 --no-confirm",
     )
 )
+_VERIFY = (
+    "Check rules against stored trajectories and against every optimizer library installed.\n\n"
+    "Formula, kernel and optimizer class of each rule must give the stored iterates, which come"
+    " from independent programs. Each library must agree, or differ by what docs/conventions.md"
+    " states. Anything else is shown, and the exit status is 1."
+)
 _PROBLEM, _COMPETITORS = "What is trained", "Who competes"
 _BUDGET, _OUTPUT = "Budget", "Output"
 
@@ -295,3 +301,29 @@ def report(
     from ravine.reports import write_report  # noqa: PLC0415 - takes a second
 
     typer.echo(write_report(folder, out))
+
+
+@app.command(help=_VERIFY)
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Built-in rules, such as adam lion.", show_default="all"
+        ),
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.py",
+            help="Python file with rules of your own: each is put through the contract that the"
+            " built-in ones keep. Without names, only these are verified.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of the table.")
+    ] = False,
+) -> None:
+    """Verify rules; `_VERIFY` is the help."""
+    from ravine.cli._verify import run_verify  # noqa: PLC0415 - takes seconds
+
+    raise typer.Exit(run_verify(names or [], rules=rules, as_json=as_json))

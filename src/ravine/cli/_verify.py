@@ -95,7 +95,7 @@ def _print(lines: "Sequence[Conformance]", own: dict[str, str]) -> None:
         console.print(table)
         console.print(_summary(lines))
     for name, wrong in own.items():
-        console.print(f"{name}: keeps the contract" if not wrong else wrong, markup=False)
+        console.print(wrong or f"{name}: keeps the contract", markup=False)
 
 
 def _cell(findings: "Sequence[Finding]") -> "Text":

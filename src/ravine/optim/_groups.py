@@ -116,6 +116,12 @@ def hypers_of(group: Group, rule: Rule) -> dict[str, float]:
     return {name: float(_at(group, key_of(rule, name, group))) for name in rule.hypers}
 
 
+def places_of(group: Group, rule: Rule) -> list[tuple[str, int | None]]:
+    """Return where a group holds each hyper-parameter: a key, and a place in a tuple."""
+    split = [key_of(rule, name, group).partition("[") for name in rule.hypers]
+    return [(key, int(index[:-1]) if index else None) for key, _, index in split]
+
+
 def _at(group: Group, key: str) -> Any:
     name, _, index = key.partition("[")
     return group[name][int(index[:-1])] if index else group[name]

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ravine.kernels import Kernel, Plan, plan
-from ravine.optim._groups import Group, key_of
+from ravine.optim._groups import Group, places_of
 from ravine.optim._live import Live
 from ravine.optim._long_way import Leaf
 from ravine.optim._memory import gradient
 from ravine.optim._states import State, state_key
-from ravine.rules import Rule
 
 
 class Launch:
@@ -73,7 +72,7 @@ class Launch:
         self._group = number[self._tensor]
         # Where steps are not counted, every one after the first counts as the second.
         self._table = np.full((len(self._tensor), 1 + len(rule.hypers)), 2.0)
-        self._places = [_places(group, rule) for group in groups]
+        self._places = [places_of(group, rule) for group in groups]
 
     def step(self, groups: Sequence[Group], states: Mapping[Tensor, State]) -> bool:
         """Update every parameter by one step, if the launch still fits.
@@ -178,8 +177,3 @@ def _sharing_rows(pieces: Plan, alike: Sequence[Any]) -> tuple[Plan, NDArray[np.
     )
     return shared, row_of
 
-
-def _places(group: Group, rule: Rule) -> list[tuple[str, int | None]]:
-    """Return where a group holds each hyper-parameter: a key, and a place in a tuple."""
-    split = [key_of(rule, name, group).partition("[") for name in rule.hypers]
-    return [(key, int(index[:-1]) if index else None) for key, _, index in split]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ravine.optim._by_name import matched_by_name
+from ravine.optim._gpu_launch import GpuLaunch, gpu_can
 from ravine.optim._groups import (
     Group,
     check_hypers,
@@ -33,7 +34,8 @@ class RuleOptimizer(Optimizer):
     """An optimizer whose step is a rule; each group's settings choose which one.
 
     CPU parameters in float32 or float64 are updated by the compiled kernel, all tensors in one
-    launch; any other device or dtype by the rule's reference step.
+    launch; those of one dtype on one CUDA device, after their first step, by Triton's kernels,
+    where Triton is installed; any others by the rule's reference step.
 
     Args:
         params: As in ``torch.optim.Optimizer``.
@@ -55,7 +57,7 @@ class RuleOptimizer(Optimizer):
         self._rule_of = rule_of
         self._counted = counted
         self._reading_out = False
-        self._launches: dict[Rule, Launch] = {}
+        self._launches: dict[Rule, Launch | GpuLaunch] = {}
         self._coded = CodedSteps(counted)
         super().__init__(params, defaults)
 
@@ -222,6 +224,8 @@ class RuleOptimizer(Optimizer):
             self._launches[rule] = Launch(
                 compiled, groups, leaves, self.state, counted=self._counted
             )
+        elif gpu_can(rule, leaves):
+            self._launches[rule] = GpuLaunch(rule, groups, leaves, counted=self._counted)
 
     def _begin(self, group: Group) -> None:
         """Begin the states of a group's parameters before their first step."""
