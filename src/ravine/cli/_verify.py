@@ -88,8 +88,9 @@ def _print(lines: "Sequence[Conformance]", own: dict[str, str]) -> None:
     console = Console()
     if lines:
         table = Table(title="Largest difference relative to the largest weight", show_lines=True)
-        for heading in ("rule", "stored trajectories", "other libraries"):
-            table.add_column(heading)
+        table.add_column("rule", no_wrap=True)
+        table.add_column("stored trajectories", no_wrap=True)
+        table.add_column("other libraries")
         for line in lines:
             table.add_row(line.rule, _cell(line.golden), _cell(line.libraries))
         console.print(table)
@@ -104,7 +105,7 @@ def _cell(findings: "Sequence[Finding]") -> "Text":
     cell = Text()
     for i, finding in enumerate(findings):
         found = "" if finding.difference is None else f" {finding.difference:.2g}"
-        says = finding.outcome != "agrees" and finding.text
+        says = finding.outcome in ("differs as stated", "unexpected")
         cell.append("\n" if i else "").append(f"{finding.what}: ")
         cell.append(f"{finding.outcome}{found}", _STYLES[finding.outcome])
         cell.append(f" ({finding.text})" if says else "")

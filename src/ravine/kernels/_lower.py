@@ -99,7 +99,9 @@ def lower(rule: Rule) -> Program:
         _stage(traced.arrays, names, {names[node]: node.args[0] for node in level}, {})
         for level in sums
     ]
-    stages.append(_stage(traced.arrays, names, traced.results, traced.scalars))
+    # What a step leaves as it is, such as the weights it started from, is not written back.
+    written = {n: v for n, v in traced.results.items() if n == "w" or str(v) != n}
+    stages.append(_stage(traced.arrays, names, written, traced.scalars))
     over = {name: str(node.args[1]) for node, name in names.items()}
     return Program(traced.arrays, traced.numbers, dict(rule.scalars), over, tuple(stages))
 

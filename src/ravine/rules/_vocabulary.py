@@ -23,7 +23,7 @@ class SumOver(sympy.Function):
     nargs = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Leaves:
     """One value per weight tensor of a model, with arithmetic leaf by leaf.
 
@@ -71,6 +71,16 @@ class Leaves:
 
     def __abs__(self) -> "Leaves":
         return each(abs, self)
+
+    # Of symbols == is False and they are no truth values either: what a formula would decide by
+    # them could not be seen in its expression.
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("a formula cannot use == or !=; where() compares with <, <=, > or >=")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise TypeError("a formula cannot branch in Python; use where(condition, a, b)")
 
     def __lt__(self, other: Any) -> "Leaves":
         return each(operator.lt, self, other)

@@ -26,7 +26,7 @@ TINY = 1e-30
         "d0": "(0, inf)",
         "growth_rate": "[1, inf)",
     },
-    space={"lr": "log[0.1, 10]", "mu": "complement[0.5, 0.99]"},
+    space={"lr": "log[0.1, 10]", "mu": "linear[0, 0.99]"},
     aliases={"mu": "momentum"},
     state_aliases={"s": "s", "w0": "x0"},
     init={"w0": "w", "d": ("d0", 1e-6)},

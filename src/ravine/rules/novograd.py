@@ -18,7 +18,7 @@ BOUNDS = {
 SPACE = {
     "lr": "log[1e-4, 1]",
     "beta1": "complement[0.8, 0.99]",
-    "beta2": "complement[0.25, 0.99]",
+    "beta2": "complement[0.25, 0.999]",
 }
 
 

@@ -1,0 +1,25 @@
+"""What other libraries make of the same names: one row per rule and library."""
+
+from ravine.testing._peers import (
+    _authors,
+    _heavyball,
+    _matrix,
+    _optax,
+    _optimi,
+    _pytorch_optimizer,
+    _torch,
+)
+from ravine.testing._peers._row import AGREES, LIBRARIES, Library, Peer
+from ravine.testing._peers._run import measured
+
+PEERS = (
+    *_torch.ROWS,
+    *_matrix.ROWS,
+    *_optax.ROWS,
+    *_pytorch_optimizer.ROWS,
+    *_optimi.ROWS,
+    *_heavyball.ROWS,
+    *_authors.ROWS,
+)
+
+__all__ = ["AGREES", "LIBRARIES", "PEERS", "Library", "Peer", "measured"]

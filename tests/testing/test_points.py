@@ -1,0 +1,139 @@
+"""Points on which courses and libraries disagree: what each variant does, and what Ravine does."""
+
+import numpy as np
+import pytest
+import torch
+
+from ravine.problems import Problem, named_problem
+from ravine.problems._losses import hinge, softmax
+from ravine.rules import get_rule, modifiers
+from ravine.testing._paths import gradient, largest_difference, rates, start
+from ravine.testing._steps import reference_path
+
+CONSTANT = [0.03] * 50
+
+
+def path(rule, lrs=CONSTANT, gradient=gradient, **settings):
+    return reference_path(rule, start(), gradient, lrs, rule.check(settings))
+
+
+@pytest.mark.parametrize("loss", [softmax, hinge])
+def test_a_batch_counts_by_its_mean(loss):
+    scores = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    once, thrice = (float(loss(scores.repeat(n, 1), labels.repeat(n))) for n in (1, 3))
+    assert thrice == pytest.approx(once, rel=1e-14)
+
+    def summed(weights, t):
+        return [4 * g for g in gradient(weights, t)]
+
+    sgd = get_rule("sgd")
+    apart = largest_difference(path(sgd, [0.01] * 50, summed), path(sgd, [0.04] * 50))
+    assert apart < 1e-13
+
+
+def test_velocities_differ_once_the_rate_changes():
+    inside, outside = get_rule("momentum", "lecture"), get_rule("momentum", "torch")
+    same = largest_difference(path(inside, gamma=0.8), path(outside, mu=0.8))
+    changing = rates(0.1, 50)
+    apart = largest_difference(path(inside, changing, gamma=0.8), path(outside, changing, mu=0.8))
+    assert same < 1e-13
+    assert apart > 0.01
+
+
+def test_the_sign_of_the_velocity_changes_no_weight():
+    down, up = get_rule("momentum", "textbook"), get_rule("momentum", "lecture")
+    changing = rates(0.1, 50)
+    apart = largest_difference(path(down, changing, alpha=0.8), path(up, changing, gamma=0.8))
+    assert apart < 1e-14
+
+
+@pytest.mark.parametrize(
+    ("rule", "convention", "alias", "symbol"),
+    [
+        ("momentum", "torch", "momentum", "mu"),
+        ("momentum", "lecture", "momentum", "gamma"),
+        ("momentum", "textbook", "momentum", "alpha"),
+        ("sgd", "lecture", "eta", "lr"),
+        ("momentum", "textbook", "rho", "lr"),
+        ("rmsprop", "torch", "alpha", "beta"),
+        ("adadelta", "torch", "rho", "rho"),
+    ],
+)
+def test_symbols_are_aliases(rule, convention, alias, symbol):
+    assert get_rule(rule, convention).formula_name(alias) == symbol
+
+
+def test_defaults_of_the_shares_kept():
+    assert [get_rule("adam", c).hypers["beta2"] for c in ("torch", "lecture")] == [0.999, 0.999]
+    assert get_rule("rmsprop", "lecture").hypers["beta"] == 0.9
+    assert get_rule("rmsprop", "torch").hypers["beta"] == 0.99
+
+
+def test_eps_inside_the_root_is_another_formula():
+    outside, inside = get_rule("rmsprop", "torch"), get_rule("rmsprop", "optax")
+    given = {"beta": 0.9, "eps": 1e-3}
+    assert largest_difference(path(outside, **given), path(inside, **given)) > 0.01
+
+
+def test_sizes_of_eps():
+    found = {c: get_rule("adagrad", c).hypers["eps"] for c in ("torch", "lecture", "optax")}
+    assert found == {"torch": 1e-10, "lecture": 1e-8, "optax": 1e-7}
+    assert get_rule("adagrad", "optax").hypers["initial_accumulator_value"] == 0.1
+    assert get_rule("adam").hypers["eps"] == 1e-8
+
+
+def test_weight_decay_is_the_gradient_of_half_the_square():
+    decayed = modifiers.weight_decay(get_rule("adam"))
+
+    def penalised(weights, t):
+        return [g + 2 * (0.1 / 2) * w for w, g in zip(weights, gradient(weights, t), strict=True)]
+
+    apart = largest_difference(
+        path(decayed, weight_decay=0.1), path(get_rule("adam"), gradient=penalised)
+    )
+    assert apart < 1e-13
+
+
+def test_decay_before_or_with_the_step_is_the_same():
+    ours = path(get_rule("adamw"), weight_decay=0.1)
+    w, theirs = start(), []
+    m, v = [np.zeros_like(x) for x in w], [np.zeros_like(x) for x in w]
+    for t in range(1, len(CONSTANT) + 1):
+        for i, g in enumerate(gradient(w, t)):
+            m[i] = 0.9 * m[i] + 0.1 * g
+            v[i] = 0.999 * v[i] + 0.001 * g**2
+            step = m[i] / (1 - 0.9**t) / (np.sqrt(v[i] / (1 - 0.999**t)) + 1e-8)
+            w[i] = w[i] - 0.03 * (step + 0.1 * w[i])
+        theirs.append([x.copy() for x in w])
+    assert largest_difference(ours, theirs) < 1e-12
+
+
+def test_the_first_gradient_of_torch_is_not_dampened():
+    first = path(get_rule("momentum"), CONSTANT[:1], mu=0.8, dampening=0.3)[0]
+    for w, before, g in zip(first, start(), gradient(start(), 1), strict=True):
+        np.testing.assert_allclose(w, before - 0.03 * g, rtol=1e-15)
+
+
+def test_sgd_is_the_same_rule_for_any_batch():
+    # A batch belongs to the problem: the rule has neither a setting for it nor state.
+    assert dict(get_rule("sgd").hypers).keys() == {"lr"}
+    assert get_rule("sgd").kept == ()
+    assert named_problem("quadratic_deep").batch is not None
+
+
+def test_an_epoch_has_every_row_once():
+    problem = Problem(model="linear", data="digits")
+    first, second = (problem.order(0, epoch, 8) for epoch in (0, 1))
+    assert len(np.unique(first)) == first.size
+    assert not np.array_equal(first, second)
+
+
+def test_steps_of_rules_count_from_one():
+    first = path(get_rule("adam"), CONSTANT[:1], eps=0.0)[0]
+    for w, before in zip(first, start(), strict=True):
+        np.testing.assert_allclose(np.abs(w - before), 0.03, rtol=1e-12)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0), lambda step: 1.0 + step
+    )
+    assert scheduler.get_last_lr() == [1.0]
