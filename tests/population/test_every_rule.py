@@ -150,3 +150,15 @@ def test_scalars_outlive_the_coming_and_going_of_neighbours():
     together = finish(population, [*wild[:50], *prodigy, *wild[50:]])
     assert all(told(alone[i]) == told(together[i]) for i in range(3))
     assert all(together[10 + i].status == "diverged" for i in range(60))
+
+
+@pytest.mark.parametrize(("model", "said"), [(batchnorm1d, 1), ("linear", 0)])
+def test_statistics_of_other_weights_are_not_passed_over_in_silence(model, said):
+    notices = []
+    problem = Problem(model, vectors(), batch=16, epochs=1)
+    population = uncompiled(problem, workers=1, largest=2, notice=notices.append)
+    rules = [get_rule("schedule_free_sgd"), get_rule("sgd")]
+    finish(population, [Member(i, r.name, r, {}, 0) for i, r in enumerate(rules)])
+    about = [n for n in notices if "BatchNorm" in n]
+    assert len(about) == said
+    assert all(n.startswith("schedule_free_sgd: evaluated weights differ") for n in about)

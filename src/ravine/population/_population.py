@@ -120,6 +120,7 @@ class Population:
     def _run(self, members: list[Member], test: bool, stop_hopeless: bool) -> Iterator[Progress]:
         with one_thread():
             block = self._idle()
+            self._note_views({m.rule for m in members})
             self._compile_kernels({m.rule for m in members})
 
             def job(numbers: Iterator[int]) -> Iterator[Event]:
@@ -209,6 +210,16 @@ class Population:
             if block.gradient is not gradient:
                 block.evaluation = compiled(evaluation, example(block, rows), self.notice)
         return block
+
+    def _note_views(self, rules: set[Rule]) -> None:
+        """Say so where weights are evaluated with the statistics of other weights."""
+        names = sorted(rule.name for rule in rules if rule.readout is not None)
+        buffers = dict(self.problem.build(0).named_buffers())
+        if names and any(name.endswith("running_mean") for name in buffers):
+            self.notice(
+                f"{', '.join(names)}: evaluated weights differ from those that gradients are taken"
+                " at, while BatchNorm's running statistics belong to the latter"
+            )
 
     def _compile_kernels(self, rules: set[Rule]) -> None:
         # Before workers are forked, so that none of them has to.
