@@ -187,50 +187,159 @@ w_t = w_{t-1} - \frac{\eta \, \mathrm{trust}_t \, \mathrm{velocity}_t}{1 - \beta
 
 
 def test_first_values_that_only_the_first_step_sets():
-    assert_expected_inline(printed(get_rule("asgd")), r"""
+    assert_expected_inline(
+        printed(get_rule("asgd")),
+        r"""
 \mu_0 = 1
 \eta_0 = \eta
 w_t = \left(1 - \lambda \eta_{t-1}\right) w_{t-1} - \eta_{t-1} g_t
 \mathrm{ax}_t = \mathrm{ax}_{t-1} + \mu_{t-1} \left(w_t - \mathrm{ax}_{t-1}\right)
 \eta_t = \frac{\eta}{\left(1 + \lambda \eta t\right)^{\alpha}}
 \mu_t = \frac{1}{\max\left(1, t - t_0\right)}
-""")
+""",
+    )
 
 
 def test_branches_with_several_cases():
-    assert_expected_inline(printed(get_rule("rprop")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("rprop")),
+        r"""
+\mathrm{previous}_t = \begin{cases} 0 & \text{if } g_t \, \mathrm{previous}_{t-1} < 0 \\ g_t & \text{otherwise} \end{cases}
+\mathrm{factor}_t = \begin{cases} \eta^{+} & \text{if } g_t \, \mathrm{previous}_{t-1} > 0 \\ \eta^{-} & \text{if } g_t \, \mathrm{previous}_{t-1} < 0 \\ 1 & \text{otherwise} \end{cases}
+\mathrm{step\ size}_t = \min\left(\mathrm{step\ max}, \max\left(\mathrm{step\ min}, \mathrm{step\ size}_{t-1} \, \mathrm{factor}_t\right)\right)
+w_t = w_{t-1} - \mathrm{sign}\left(\mathrm{previous}_t\right) \mathrm{step\ size}_t
+""",
+    )
 
 
 def test_nadam():
-    assert_expected_inline(printed(get_rule("nadam")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("nadam")),
+        r"""
+\mu_{\mathrm{product},0} = 1
+m_t = \beta_1 m_{t-1} + \left(1 - \beta_1\right) g_t
+v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) g_t^{2}
+\mu_t = \beta_1 \left(1 - 0.5 \cdot {0.96}^{t \psi}\right)
+\mu_{\mathrm{product},t} = \mu_{\mathrm{product},t-1} \mu_t
+\mu_{\mathrm{next},t} = \beta_1 \left(1 - 0.5 \cdot {0.96}^{\left(t + 1\right) \psi}\right)
+\hat{m}_t = \frac{\mu_{\mathrm{next},t} m_t}{1 - \mu_{\mathrm{product},t} \mu_{\mathrm{next},t}} + \frac{\left(1 - \mu_t\right) g_t}{1 - \mu_{\mathrm{product},t}}
+\hat{v}_t = \frac{v_t}{1 - \beta_2^{t}}
+w_t = w_{t-1} - \frac{\eta \hat{m}_t}{\sqrt{\hat{v}_t} + \varepsilon}
+""",
+    )
 
 
 def test_radam():
-    assert_expected_inline(printed(get_rule("radam")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("radam")),
+        r"""
+m_t = \beta_1 m_{t-1} + \left(1 - \beta_1\right) g_t
+v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) g_t^{2}
+\mathrm{limit} = \frac{2}{1 - \beta_2} - 1
+\mathrm{length}_t = \mathrm{limit} - \frac{2 t \beta_2^{t}}{1 - \beta_2^{t}}
+\mathrm{above}_t = \left(\mathrm{length}_t - 4\right) \left(\mathrm{length}_t - 2\right) \mathrm{limit}
+\mathrm{rate}_t = \sqrt{\frac{\mathrm{above}_t}{\max\left(10^{-30}, \left(\mathrm{limit} - 4\right) \left(\mathrm{limit} - 2\right) \mathrm{length}_t\right)}} \sqrt{1 - \beta_2^{t}}
+\hat{m}_t = \frac{m_t}{1 - \beta_1^{t}}
+d_t = \begin{cases} \frac{\mathrm{rate}_t \, \hat{m}_t}{\sqrt{v_t} + \varepsilon} & \text{if } \mathrm{length}_t > 5 \\ \hat{m}_t & \text{otherwise} \end{cases}
+w_t = w_{t-1} - \eta d_t
+""",
+    )
 
 
 def test_ademamix():
-    assert_expected_inline(printed(get_rule("ademamix")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("ademamix")),
+        r"""
+m_t = \beta_1 m_{t-1} + \left(1 - \beta_1\right) g_t
+\mathrm{first} = \log\left(\max\left(10^{-8}, \beta_1\right)\right)
+\mathrm{last} = \log\left(\max\left(10^{-8}, \beta_3\right)\right)
+\mathrm{share}_t = \min\left(1, \frac{t}{\max\left(1, T_{\mathrm{warm}}\right)}\right)
+\mathrm{kept}_t = \begin{cases} \exp\left(\frac{\mathrm{first} \, \mathrm{last}}{\left(1 - \mathrm{share}_t\right) \mathrm{last} + \mathrm{share}_t \, \mathrm{first}}\right) & \text{if } t < T_{\mathrm{warm}} \\ \beta_3 & \text{otherwise} \end{cases}
+\mathrm{slow}_t = \mathrm{kept}_t \, \mathrm{slow}_{t-1} + \left(1 - \mathrm{kept}_t\right) g_t
+v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) g_t^{2}
+\hat{m}_t = \frac{m_t}{1 - \beta_1^{t}}
+\hat{v}_t = \frac{v_t}{1 - \beta_2^{t}}
+w_t = w_{t-1} - \frac{\eta \left(\hat{m}_t + \alpha \, \mathrm{share}_t \, \mathrm{slow}_t\right)}{\sqrt{\hat{v}_t} + \varepsilon}
+""",
+    )
 
 
 def test_lars():
-    assert_expected_inline(printed(get_rule("lars")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("lars")),
+        r"""
+\mathrm{ratio}_t = \frac{c_{\mathrm{trust}} \, \lVert w_{t-1} \rVert_{\mathrm{tensor}}}{\max\left(10^{-30}, \lVert g_t \rVert_{\mathrm{tensor}} + \lambda \lVert w_{t-1} \rVert_{\mathrm{tensor}}\right)}
+d_t = \begin{cases} \mathrm{ratio}_t & \text{if } \min\left(\lVert g_t \rVert_{\mathrm{tensor}}, \lVert w_{t-1} \rVert_{\mathrm{tensor}}\right) > 0 \\ 1 & \text{otherwise} \end{cases}
+v_t = \mu v_{t-1} + \eta d_t \left(g_t + \lambda w_{t-1}\right)
+w_t = w_{t-1} - v_t
+""",
+    )
 
 
 def test_lamb():
-    assert_expected_inline(printed(get_rule("lamb")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("lamb")),
+        r"""
+m_t = \beta_1 m_{t-1} + \left(1 - \beta_1\right) g_t
+v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) g_t^{2}
+\hat{m}_t = \frac{m_t}{1 - \beta_1^{t}}
+\hat{v}_t = \frac{v_t}{1 - \beta_2^{t}}
+\mathrm{update}_t = \frac{\hat{m}_t}{\sqrt{\hat{v}_t} + \varepsilon} + \lambda w_{t-1}
+d_t = \begin{cases} \frac{\lVert w_{t-1} \rVert_{\mathrm{tensor}}}{\max\left(10^{-30}, \lVert \mathrm{update}_t \rVert_{\mathrm{tensor}}\right)} & \text{if } \lVert w_{t-1} \rVert_{\mathrm{tensor}} > 0 \\ 1 & \text{otherwise} \end{cases}
+w_t = w_{t-1} - \eta d_t \, \mathrm{update}_t
+""",
+    )
 
 
 def test_schedule_free_adamw():
-    assert_expected_inline(printed(get_rule("schedule_free_adamw")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("schedule_free_adamw")),
+        r"""
+v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) g_t^{2}
+\mathrm{rate}_t = \eta \min\left(1, \frac{t}{\max\left(1, T_{\mathrm{warm}}\right)}\right)
+\hat{v}_t = \frac{v_t}{1 - \beta_2^{t}}
+\mathrm{direction}_t = \frac{g_t}{\sqrt{\hat{v}_t} + \varepsilon} + \lambda w_{t-1}
+z_t = z_{t-1} - \mathrm{rate}_t \, \mathrm{direction}_t
+\eta_{\mathrm{max},t} = \max\left(\mathrm{rate}_t, \eta_{\mathrm{max},t-1}\right)
+\mathrm{weight}_t = t^{r} \eta_{\mathrm{max},t}^{p_{\mathrm{lr}}}
+\mathrm{weight\ sum}_t = \mathrm{weight\ sum}_{t-1} + \mathrm{weight}_t
+\mathrm{share}_t = \frac{\mathrm{weight}_t}{\mathrm{weight\ sum}_t}
+w_t = w_{t-1} + \mathrm{share}_t \left(z_{t-1} - w_{t-1}\right) - \mathrm{rate}_t \left(1 - \beta_1 \left(1 - \mathrm{share}_t\right)\right) \mathrm{direction}_t
+""",
+    )
 
 
 def test_prodigy():
-    assert_expected_inline(printed(get_rule("prodigy")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("prodigy")),
+        r"""
+m_t = \beta_1 m_{t-1} + d_{t-1} \left(1 - \beta_1\right) g_t
+v_t = \beta_2 v_{t-1} + d_{t-1}^{2} \left(1 - \beta_2\right) g_t^{2}
+\mathrm{scale}_t = \frac{d_{t-1} d_{t-1}}{d_0}
+s_t = \beta_3 s_{t-1} + \mathrm{scale}_t \, \eta g_t
+\mathrm{numerator}_t = \beta_3 \, \mathrm{numerator}_{t-1} + \mathrm{scale}_t \, \sum \left(\eta g_t \left(w_0 - w_{t-1}\right)\right)
+\mathrm{estimate}_t = \frac{d_{\mathrm{coef}} \, \mathrm{numerator}_t}{\max\left(10^{-30}, \sum \left(\left\lvert s_t \right\rvert\right)\right)}
+d_{\mathrm{max},t} = \max\left(\mathrm{estimate}_t, d_{\mathrm{max},t-1}\right)
+\mathrm{left}_t = \begin{cases} d_{t-1} & \text{if } d_{t-1} > d_0 \\ \max\left(\mathrm{estimate}_t, d_{t-1}\right) & \text{otherwise} \end{cases}
+d_t = \min\left(d_{\mathrm{max},t}, \mathrm{left}_t \, \Gamma\right)
+w_t = w_{t-1} - d_{t-1} \eta \left(\lambda w_{t-1} + \frac{m_t}{\sqrt{v_t} + d_t \varepsilon}\right)
+""",
+    )
 
 
 def test_lookahead():
-    assert_expected_inline(printed(get_rule("lookahead")), r"""""")
+    assert_expected_inline(
+        printed(get_rule("lookahead")),
+        r"""
+m_t = \beta_1 m_{t-1} + \left(1 - \beta_1\right) g_t
+v_t = \beta_2 v_{t-1} + \left(1 - \beta_2\right) g_t^{2}
+\hat{m}_t = \frac{m_t}{1 - \beta_1^{t}}
+\hat{v}_t = \frac{v_t}{1 - \beta_2^{t}}
+\mathrm{fast}_t = w_{t-1} - \frac{\eta \hat{m}_t}{\sqrt{\hat{v}_t} + \varepsilon}
+\mathrm{slow}_t = \begin{cases} \mathrm{slow}_{t-1} + \alpha \left(\mathrm{fast}_t - \mathrm{slow}_{t-1}\right) & \text{if } t - K \left\lfloor{\frac{t}{K}}\right\rfloor < 0.5 \\ \mathrm{slow}_{t-1} & \text{otherwise} \end{cases}
+w_t = \begin{cases} \mathrm{slow}_t & \text{if } t - K \left\lfloor{\frac{t}{K}}\right\rfloor < 0.5 \\ \mathrm{fast}_t & \text{otherwise} \end{cases}
+""",
+    )
 
 
 def test_cautious_centralised_descent():

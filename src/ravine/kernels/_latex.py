@@ -123,10 +123,17 @@ def _chained(
 
 @dataclass
 class _Lines:
-    """The lines of a formula, each part before the first line that needs it."""
+    """The lines of a formula, each part before the first line that needs it.
+
+    Args:
+        words: The formula's symbols.
+        printed: LaTeX of each line.
+        values: Left and right side of each line, as expressions.
+    """
 
     words: Words
     printed: dict[str, str] = field(default_factory=dict)
+    values: dict[str, tuple[sympy.Symbol, sympy.Basic]] = field(default_factory=dict)
     _parts: dict[sympy.Basic, tuple[str, sympy.Symbol]] = field(default_factory=dict)
 
     def add_all(self, values: Mapping[str, sympy.Basic], names: dict[sympy.Basic, str]) -> None:
@@ -186,6 +193,7 @@ class _Lines:
             if part not in self.printed:
                 self._add(part, its_symbol, node)
         right = replaced(value, {node: its_symbol for node, (_, its_symbol) in inner.items()})
+        self.values[name] = left, right
         self.printed[name] = f"{self.words.latex(left)} = {self.words.latex(right)}"
 
     def _corrected(self, node: sympy.Basic) -> str | None:
