@@ -195,7 +195,7 @@ def test_implementations_of_torch_are_accepted_and_change_nothing():
 
 
 def test_unknown_settings_are_errors_everywhere():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'momentun'"):
+    with pytest.raises(TypeError, match="unknown argument 'momentun'; did you mean 'momentum'"):
         SGD([parameter(1.0)], momentun=0.9)
     with pytest.raises(ValueError, match="unknown setting of a parameter group 'momentun'"):
         SGD([{"params": [parameter(1.0)], "momentun": 0.9}])

@@ -13,7 +13,7 @@ torch.set_num_threads(1)
 def pair(*shapes, **settings):
     """Return the same parameters under torch's Adam and ours, after two steps."""
     torch.manual_seed(0)
-    weights = [torch.randn(*shape) for shape in shapes]
+    weights = [torch.randn(shape) for shape in shapes]
     made = []
     for module in (torch.optim, ours):
         parameters = [torch.nn.Parameter(w.clone()) for w in weights]

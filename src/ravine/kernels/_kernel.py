@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ravine.core.errors import SettingError
 from ravine.core.version import __version__
-from ravine.kernels._cache import module_from_source
+from ravine.kernels._cache import load_lightly, module_from_source
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._numba_source import numba_source
 from ravine.kernels._pieces import cut
@@ -118,6 +118,7 @@ def kernel(rule: Rule, dtype: torch.dtype, *, parallel: bool = True) -> Kernel:
     # By name without convention: conventions that only differ in defaults share one module.
     source = numba_source(program, rule.name, DTYPES[dtype], __version__, parallel=parallel)
     module = module_from_source(rule.name, source, numba.__version__, np.__version__)
+    load_lightly(module.step)
     compiled = Kernel(rule, program, dtype, parallel, module.step)
     # A step over no chunks: whatever has to be compiled is compiled now.
     nothing = np.zeros((0, len(program.arrays)), np.int64)

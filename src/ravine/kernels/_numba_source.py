@@ -21,8 +21,12 @@ from ravine.kernels._pointers import pointer_to_{dtype} as pointer
 # Column of the owners' table that holds the first row of what a number is kept or summed for.
 _OWNER = {"tensor": 0, "member": 1}
 
-# cache=True: the compiled code is kept beside the module. Inner functions are cached within.
-_INNER = "@njit(fastmath={{{flags}}}, error_model='numpy', nogil=True)"
+# cache=True: the compiled code is kept beside the module. Inner functions are cached within, and
+# without the wrappers for other callers they compile a tenth sooner.
+_INNER = (
+    "@njit(fastmath={{{flags}}}, error_model='numpy', nogil=True,"
+    " no_cpython_wrapper=True, no_cfunc_wrapper=True)"
+)
 
 
 def numba_source(program: Program, rule: str, dtype: str, version: str, *, parallel: bool) -> str:

@@ -14,6 +14,7 @@ def settings(arguments: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         SettingError: When ``fused`` and ``foreach`` are both True.
+        TypeError: When a keyword is none of the constructor's.
     """
     if arguments.get("fused") and arguments.get("foreach"):
         raise SettingError(
@@ -22,15 +23,8 @@ def settings(arguments: dict[str, Any]) -> dict[str, Any]:
         )
     left_out = ("self", "params", "__class__", "precision")
     given = {name: value for name, value in arguments.items() if name not in left_out}
-    return given | checked_names(arguments.get("precision", {}))
-
-
-def checked_names(precision: dict[str, Any]) -> dict[str, Any]:
-    """Return keyword arguments that can only be settings of precision.
-
-    Raises:
-        TypeError: When one is not, as Python does for an argument that a function does not have.
-    """
+    precision = arguments.get("precision", {})
     for name in precision.keys() - set(PRECISION):
-        raise TypeError(str(unknown("argument", name, PRECISION)))
-    return precision
+        hint = unknown("argument", name, [*given, *PRECISION])
+        raise TypeError(f"unexpected keyword argument {name!r}: {hint}")
+    return given | precision

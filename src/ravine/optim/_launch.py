@@ -117,7 +117,7 @@ class Launch:
         self._table[:, 0] = first + 1
         return True
 
-    def _copy(self, odd: NDArray[np.bool_]) -> list[Tensor]:
+    def _copy(self, odd: NDArray[np.int64]) -> list[Tensor]:
         """Bring gradients that lie otherwise than their parameters into their layout."""
         copies = []
         for row in np.flatnonzero(odd):

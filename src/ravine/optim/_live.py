@@ -12,15 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Addresses = NDArray[np.int64]
+Words = NDArray[np.int64]
 
 # In the order of the places in `_reader.py`.
 _OF_PYTHON = (
     *("PyObject_GetAttr", "Py_DecRef", "PyObject_Type", "PyErr_Clear"),
     *("PyList_Size", "PyList_GetItem", "PyDict_Next", "PyDict_GetItem"),
 )
-_OF_TORCH = ("data_ptr", "numel", "dim", "sizes", "strides", "dtype", "device_type")
+_OF_TORCH = ("data_ptr", "dim", "sizes", "strides", "dtype", "device_type")
 _LIBRARIES = {"darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}
+_GRAD = sys.intern("grad")
 
 
 class Live:
@@ -48,32 +49,39 @@ class Live:
         self.parameters = list(parameters)
         names = [sys.intern(name) for name in (*keys, *others)]
         rows = [states[p] for p in parameters] if names else []
-        objects = [[row[name] for name in names] for row in rows]
-        columns = [[held[k] for held in objects] for k in range(len(keys))]
-        # Only what is kept alive may be known by its address.
-        members = [p for params in lists for p in params]
-        self._alive = (lists, members, states, list(states.items()), names, rows, objects)
+        held = [[row[name] for name in names] for row in rows]
+        columns = [[objects[k] for objects in held] for k in range(len(keys))]
         tensors = list(zip(parameters, parameters, *columns, strict=True))
-        self.addresses = _table(tensors, 2 + len(keys), Tensor.data_ptr)
-        self._odd = np.zeros(len(parameters), np.bool_)
-        self._arguments = (
-            *(_functions(), _names(parameters[0]), _kind(parameters[0]), np.zeros(3, np.int64)),
-            *_groups(lists, parameters),
-            *(id(states), _entries(states) if rows else np.zeros((0, 2), np.int64)),
-            *(_ids(rows), _ids(names), _table(objects, len(names), id)),
-            _table(tensors, 2 + len(keys), _cell),
-            *(_layouts(parameters), np.array([p.numel() == 1 for p in parameters])),
-            *(self.addresses, self._odd),
+        self.addresses = _table(tensors, Tensor.data_ptr)
+        self._odd = np.zeros(len(parameters), np.int64)
+        members = [p for params in lists for p in params]
+        layouts = _layouts(parameters)
+        tables = [
+            *(np.zeros(3, np.int64), _functions(), _names(parameters[0]), _kind(parameters[0])),
+            *(_ids(lists), np.array([len(params) for params in lists], np.int64)),
+            *(_ids(members), _places(members, parameters)),
+            *(_table(states.items(), id), _ids(rows), _ids(names), _table(held, id)),
+            *(_table(tensors, _implementation), layouts),
+            *(np.array([p.numel() == 1 for p in parameters], np.int64), self.addresses, self._odd),
+        ]
+        places = [table.ctypes.data for table in tables]
+        counts = [len(lists), len(members), len(states), len(rows), len(names) if rows else 0]
+        self._tables = np.array(
+            [*counts, 2 + len(keys), layouts.shape[1], *places[:8], id(states), *places[8:]],
+            np.int64,
         )
+        self._place = self._tables.ctypes.data
+        # Only what is kept alive may be known by its address.
+        self._alive = (tables, lists, members, states, list(states.items()), names, rows, held)
 
-    def read(self) -> NDArray[np.bool_] | None:
+    def read(self) -> Words | None:
         """Bring `addresses` up to date.
 
         Returns:
-            Which gradients lie otherwise than their parameters, and must be copied; None where a
-            parameter, a state, a layout or the presence of a gradient has changed.
+            Which gradients must be copied, because they lie otherwise than their parameters; None
+            where a parameter, a state, a layout or the presence of a gradient has changed.
         """
-        return None if self._read(*self._arguments) < 0 else self._odd
+        return None if self._read(self._place) < 0 else self._odd
 
 
 @cache
@@ -88,7 +96,7 @@ def readable() -> bool:
 
 
 @cache
-def _functions() -> Addresses:
+def _functions() -> Words:
     if sys.implementation.name != "cpython":
         raise OSError("objects have no address")
     name = _LIBRARIES.get(sys.platform, "libtorch_cpu.so")
@@ -104,52 +112,40 @@ def _offset(tensor: Tensor) -> int:
     return 8 * list(words).index(tensor._cdata)
 
 
-def _names(parameter: Tensor) -> Addresses:
+def _names(parameter: Tensor) -> Words:
     return np.array([id(_GRAD), id(None), id(Tensor), _offset(parameter)], np.int64)
 
 
-_GRAD = sys.intern("grad")
-
-
-def _kind(parameter: Tensor) -> Addresses:
+def _kind(parameter: Tensor) -> Words:
     """Return dtype and device type as the shim numbers them."""
-    cell = np.array([_cell(parameter)], np.int64)
+    cell = np.array([_implementation(parameter)], np.int64)
     answer = np.zeros(2, np.int64)
-    for i, which in enumerate((13, 14)):
-        function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
-        function(int(_functions()[which]))(cell.ctypes.data, answer[i:].ctypes.data)
+    signature = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
+    for i, function in enumerate(_functions()[-2:]):
+        signature(int(function))(cell.ctypes.data, answer[i:].ctypes.data)
     return answer
 
 
-def _cell(tensor: Tensor) -> int:
-    # The shim wants the address of a tensor, which is a place that holds this address.
-    return tensor._cdata
+def _implementation(tensor: Tensor) -> int:
+    # To the shim a tensor is a place in memory that holds this address.
+    return int(tensor._cdata)
 
 
-def _groups(
-    lists: Sequence[list[Tensor]], parameters: Sequence[Tensor]
-) -> tuple[Addresses, Addresses, Addresses, Addresses]:
-    every = [p for members in lists for p in members]
+def _places(members: Sequence[Tensor], parameters: Sequence[Tensor]) -> Words:
     row_of = {id(p): row for row, p in enumerate(parameters)}
-    places = np.array([row_of.get(id(p), -1) for p in every], np.int64)
-    counts = np.array([len(members) for members in lists], np.int64)
-    return _ids(lists), counts, _ids(every), places
+    return np.array([row_of.get(id(p), -1) for p in members], np.int64)
 
 
-def _entries(states: Mapping[Tensor, Any]) -> Addresses:
-    return _table(states.items(), 2, id)
-
-
-def _ids(objects: Sequence[Any]) -> Addresses:
+def _ids(objects: Sequence[Any]) -> Words:
     return np.array([id(o) for o in objects], np.int64)
 
 
-def _table(rows: Iterable[Iterable[Any]], columns: int, number: Callable[[Any], int]) -> Addresses:
+def _table(rows: Iterable[Iterable[Any]], number: Callable[[Any], int]) -> Words:
     found = [[number(o) for o in row] for row in rows]
-    return np.array(found, np.int64).reshape(len(found), columns)
+    return np.array(found, np.int64).reshape(len(found), len(found[0]) if found else 0)
 
 
-def _layouts(parameters: Sequence[Tensor]) -> Addresses:
+def _layouts(parameters: Sequence[Tensor]) -> Words:
     """Return, per row, the number of dimensions, and size and stride of each dimension."""
     layouts = np.zeros((len(parameters), 1 + 2 * max(p.dim() for p in parameters)), np.int64)
     for row, p in enumerate(parameters):

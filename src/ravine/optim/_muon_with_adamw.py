@@ -197,12 +197,12 @@ class MuonWithAdamW(Optimizer):
 
 
 def _as_groups(params: Any, flatten_convolutions: bool) -> list[Group]:
-    if isinstance(params, nn.Module):
-        return muon_groups(params, flatten_convolutions=flatten_convolutions)
-    given = list(params)
-    if all(isinstance(item, dict) for item in given):
+    given = params if isinstance(params, nn.Module) else list(params)
+    if not isinstance(given, nn.Module) and all(isinstance(item, dict) for item in given):
         return given
-    return muon_groups(given, flatten_convolutions=flatten_convolutions)
+    groups = muon_groups(given, flatten_convolutions=flatten_convolutions)
+    # torch takes an empty group for one without names, which may not stand beside others.
+    return [group for group in groups if group["params"]]
 
 
 def _adamw_arguments(group: Group) -> list[str]:

@@ -24,7 +24,7 @@ from ravine.optim._live import readable
 from ravine.optim._long_way import Leaf, run
 from ravine.optim._memory import gradient
 from ravine.optim._precision import PRECISION, check_precision
-from ravine.optim._precision_state import read, unsettle
+from ravine.optim._precision_state import read, uncast, unsettle
 from ravine.optim._precision_steps import CodedSteps
 from ravine.optim._states import begin, begin_step
 from ravine.rules import Rule, ascent_rule, reference_readout
@@ -90,20 +90,31 @@ class RuleOptimizer(Optimizer):
         states that were stored otherwise are brought into it.
 
         Raises:
-            SettingError: When a name is missing from the checkpoint, or it holds one too many.
+            SettingError: When a name is missing from the checkpoint, or it holds one too many, or
+                it asks for what is refused.
         """
-        last = self.register_load_state_dict_pre_hook(
-            lambda _, saved: matched_by_name(self.param_groups, saved)
-        )
+        adapted: dict[str, Any] = {}
+
+        def adapt(_: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+            adapted.update(matched_by_name(self.param_groups, saved))
+            return adapted
+
+        last = self.register_load_state_dict_pre_hook(adapt)
         chosen = [{n: group[n] for n in PRECISION if n in group} for group in self.param_groups]
         try:
             super().load_state_dict(state_dict)
         finally:
             last.remove()
-        for group, own in zip(self.param_groups, chosen, strict=True):
+        for group, own, saved in zip(
+            self.param_groups, chosen, adapted["param_groups"], strict=True
+        ):
             for name in PRECISION:
                 group.pop(name, None)
             group.update(own)
+            check_precision(self._rule_of(group), group)
+            for parameter, number in zip(group["params"], saved["params"], strict=True):
+                if number in adapted["state"]:
+                    uncast(self.state[parameter], adapted["state"][number], group)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.

@@ -75,10 +75,14 @@ class CodedLaunch:
             )
         )
 
-    def step(self) -> None:
-        """Update every parameter by one step."""
+    def step(self, tensors: NDArray[np.int64] | None = None) -> None:
+        """Update every parameter by one step.
+
+        Args:
+            tensors: The kernel's addresses, where they are known.
+        """
         parameters = [p for p, _ in self.members]
-        gradients = [gradient(p) for p in parameters]
+        gradients = [gradient(p) for p in parameters] if tensors is None else []
         if self.steps is not None:
             self.steps.add_(1)
             self.table[:, 0] = self.steps.numpy()
@@ -88,8 +92,9 @@ class CodedLaunch:
         if self.compiled is None or self.plan is None:
             self._step_reference(gradients, random)
         else:
-            kept = [self.columns[key] for key in keys_of(self.rule, self.coding)]
-            tensors = addresses([parameters, gradients, *kept])
+            if tensors is None:
+                kept = [self.columns[key] for key in keys_of(self.rule, self.coding)]
+                tensors = addresses([parameters, gradients, *kept])
             self.compiled(tensors, self.table, self.scalars.numpy(), random, self.plan)
         if self.steps is None:  # where steps are not counted, all but the first are the second
             self.table[:, 0] = 2

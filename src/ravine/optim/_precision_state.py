@@ -116,6 +116,23 @@ def unsettle(rule: Rule, states: Mapping[Tensor, State], parameter: Tensor) -> N
             del state[f"{key}_codes"], state[f"{key}_exponents"]
 
 
+def uncast(state: State, saved: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+    """Put back what torch's loader cast from more bits to the parameter's dtype.
+
+    Args:
+        state: A parameter's state as the loader left it.
+        saved: Its state in the checkpoint.
+        group: Its group: states in float32 beside weights in half precision stay so, and numbers
+            per tensor, which are kept in double, always.
+    """
+    wide_states = group.get("state_dtype") == "float32"
+    for key, value in saved.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            continue
+        if (wide_states or value.dim() == 0) and value.itemsize > state[key].itemsize:
+            state[key] = value.detach().to(state[key].device, copy=True)
+
+
 def counter(state: Mapping[str, Any], seed: int, index: int) -> int:
     """Return a parameter's counter: the one it has, or the first of a seed and its place."""
     if COUNTER in state:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from ravine.kernels._coded import coded_kernel, coded_plan
 from ravine.kernels._coded_layout import Coding
 from ravine.optim._groups import Group, hypers_of
+from ravine.optim._live import Live, readable
 from ravine.optim._memory import gradient, wide
 from ravine.optim._precision import coding_for, is_coded
 from ravine.optim._precision_launch import CodedLaunch, Member, layout
@@ -30,6 +32,33 @@ class _Kind(NamedTuple):
     by_kernel: bool
 
 
+@dataclass(frozen=True, eq=False)
+class _Live:
+    """A launch of all coded groups of a rule, with where their tensors lie."""
+
+    groups: list[Group]
+    lists: list[list[Tensor]]
+    settings: list[tuple[Any, Any]]
+    launch: CodedLaunch
+    tensors: Live
+
+    @classmethod
+    def of(cls, groups: list[Group], launch: CodedLaunch, states: States) -> "_Live":
+        keys = keys_of(launch.rule, launch.coding)
+        others = [key for key in launch.columns if key not in keys]
+        lists = [group["params"] for group in groups]
+        tensors = Live(lists, [p for p, _ in launch.members], states, keys, others)
+        return cls(groups, lists, [_settings(g) for g in groups], launch, tensors)
+
+    def fits(self, groups: list[Group]) -> bool:
+        return (
+            len(groups) == len(self.groups)
+            and all(map(is_, groups, self.groups))
+            and all(map(is_, [group["params"] for group in groups], self.lists))
+            and [_settings(group) for group in groups] == self.settings
+        )
+
+
 @dataclass(frozen=True)
 class CodedSteps:
     """The prepared launches of one optimizer's coded groups.
@@ -40,6 +69,7 @@ class CodedSteps:
 
     counted: bool
     _launches: dict[_Kind, CodedLaunch] = field(default_factory=dict)
+    _live: dict[Rule, _Live] = field(default_factory=dict)
 
     @torch.no_grad()
     def step(
@@ -56,9 +86,32 @@ class CodedSteps:
         coded = [is_coded(rule, group) for group in groups]
         if not any(coded):
             return groups
+        chosen = [group for group, is_so in zip(groups, coded, strict=True) if is_so]
+        if not self._step_again(rule, chosen):
+            self._step_anew(rule, chosen, every, states)
+        return [group for group, is_so in zip(groups, coded, strict=True) if not is_so]
+
+    def _step_again(self, rule: Rule, groups: list[Group]) -> bool:
+        """Update what was prepared, if everything is where it was; return whether it is."""
+        live = self._live.get(rule)
+        if live is None or not live.fits(groups):
+            return False
+        odd = live.tensors.read()
+        if odd is None:
+            return False
+        rows = np.flatnonzero(odd)
+        copies = [gradient(live.tensors.parameters[row]) for row in rows]
+        live.tensors.addresses[rows, 1] = [copy.data_ptr() for copy in copies]
+        live.launch.step(live.tensors.addresses)
+        return True
+
+    def _step_anew(
+        self, rule: Rule, groups: list[Group], every: Sequence[Group], states: States
+    ) -> None:
         parts: dict[_Kind, list[Member]] = {}
-        for member in _with_gradient(g for g, is_so in zip(groups, coded, strict=True) if is_so):
+        for member in _with_gradient(groups):
             parts.setdefault(_kind(rule, *member), []).append(member)
+        self._live.pop(rule, None)
         for kind in [k for k in self._launches if k.rule is rule and k not in parts]:
             del self._launches[kind]
         for kind, members in parts.items():
@@ -66,40 +119,32 @@ class CodedSteps:
             if launch is None or not launch.fits(members, states):
                 launch = self._launches[kind] = self._prepared(kind, members, every, states)
             launch.step()
-        return [g for g, is_so in zip(groups, coded, strict=True) if not is_so]
+            if len(parts) == 1 and kind.by_kernel and readable():
+                self._live[rule] = _Live.of(groups, launch, states)
 
     def _prepared(
         self, kind: _Kind, members: list[Member], every: Sequence[Group], states: States
     ) -> CodedLaunch:
-        rule, coding = kind.rule, kind.coding
         for parameter, _ in members:  # all gradients are looked at before any state changes
             gradient(parameter)
         kept = [states[parameter] for parameter, _ in members]
-        table = np.ones((len(members), 1 + len(rule.hypers)))
+        table = np.ones((len(members), 1 + len(kind.rule.hypers)))
         # Where steps are not counted, every one after the first counts as the second.
-        table[:, 0] = [2 if is_begun(rule, state) else 1 for state in kept]
+        table[:, 0] = [2 if is_begun(kind.rule, state) else 1 for state in kept]
         for member, state in zip(members, kept, strict=True):
-            self._begin(rule, coding, member, state)
-        counters = _counters(members, kept, every)
+            self._begin(kind.rule, kind.coding, member, state)
+        counters, scalars = _counters(members, kept, every), _scalars(kind.rule, kept)
         steps = torch.stack([state["step"] for state in kept]) if self.counted else None
-        scalars = _scalars(rule, kept)
-        views = {state_key(rule, n): scalars[:, i].unbind() for i, n in enumerate(rule.scalars)}
-        if coding.slots:
-            views[COUNTER] = counters.view(torch.uint8).view(-1, 8).unbind()
-        if steps is not None:
-            views["step"] = steps.unbind()
-        for name, column in views.items():
-            for state, view in zip(kept, column, strict=True):
-                state[name] = view
-        compiled = coded_kernel(rule, coding) if kind.by_kernel else None
+        shared = _share(kind, kept, counters, scalars, steps)
+        compiled = coded_kernel(kind.rule, kind.coding) if kind.by_kernel else None
         return CodedLaunch(
-            rule,
-            coding,
+            kind.rule,
+            kind.coding,
             compiled,
             members,
             [layout(p) for p, _ in members],
             kept,
-            {key: [state[key] for state in kept] for key in (*keys_of(rule, coding), *views)},
+            {k: [s[k] for s in kept] for k in (*keys_of(kind.rule, kind.coding), *shared)},
             scalars,
             steps,
             counters,
@@ -117,7 +162,11 @@ class CodedSteps:
         settle(rule, coding, state, start, parameter)
 
 
-def _with_gradient(groups: Iterator[Group]) -> Iterator[Member]:
+def _settings(group: Group) -> tuple[Any, Any]:
+    return group.get("state_dtype"), group.get("param_rounding")
+
+
+def _with_gradient(groups: Sequence[Group]) -> Iterator[Member]:
     yield from ((p, g) for g in groups for p in g["params"] if p.grad is not None)
 
 
@@ -143,6 +192,22 @@ def _counters(
         ],
         dtype=torch.int64,
     )
+
+
+def _share(
+    kind: _Kind, states: Sequence[State], counters: Tensor, scalars: Tensor, steps: Tensor | None
+) -> list[str]:
+    """Give each state views of what is kept in one tensor for all; return their keys."""
+    names = [state_key(kind.rule, name) for name in kind.rule.scalars]
+    views = {name: scalars[:, i].unbind() for i, name in enumerate(names)}
+    if kind.coding.slots:
+        views[COUNTER] = counters.view(torch.uint8).view(-1, 8).unbind()
+    if steps is not None:
+        views["step"] = steps.unbind()
+    for name, column in views.items():
+        for state, view in zip(states, column, strict=True):
+            state[name] = view
+    return list(views)
 
 
 def _scalars(rule: Rule, states: Sequence[Mapping[str, Any]]) -> Tensor:

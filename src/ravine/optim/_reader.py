@@ -4,18 +4,24 @@ In Python each look at a tensor, ``p.grad`` or ``p.data_ptr()``, takes 60 nanose
 needs about ten of them per parameter: more than the update itself where tensors are small. Here
 CPython's C functions and torch's C shim (``aoti_torch_*``, made for compiled models) are called
 from compiled code. Everything in this file runs with the interpreter's lock held.
+
+All tables are plain pointers to words: code about arrays would take Numba three times as long to
+compile, and be no faster.
 """
 
 from typing import Any
 
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import njit, types
 from numba.extending import intrinsic
 
-# Places in the table of functions, in the order of `FUNCTIONS` in `_live.py`.
+# Places in the table of functions, in the order of their names in `_live.py`.
 GET_ATTRIBUTE, RELEASE, TYPE_OF, CLEAR_ERROR = 0, 1, 2, 3
 LIST_SIZE, LIST_ITEM, DICT_NEXT, DICT_ITEM = 4, 5, 6, 7
-DATA, NUMEL, DIM, SIZES, STRIDES, DTYPE, DEVICE = 8, 9, 10, 11, 12, 13, 14
+DATA, DIM, SIZES, STRIDES, DTYPE, DEVICE = 8, 9, 10, 11, 12, 13
+
+# Called from compiled code only: what Python would call them by need not be compiled.
+_inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def _call(arguments: int) -> Any:
@@ -56,30 +62,39 @@ def _words(_context: Any, _address: Any) -> Any:
     return types.CPointer(types.int64)(types.int64), codegen
 
 
-@njit
+@intrinsic
+def _store(_context: Any, _address: Any, _value: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        builder.store(values[1], builder.inttoptr(values[0], ir.IntType(64).as_pointer()))
+        return values[1]
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@_inner
 def _ask(functions, which, tensor, answer):  # type: ignore[no-untyped-def]
     """Return what one of the shim's functions says of a tensor; -1 where it fails."""
-    answer[0] = 0  # some write four of the eight bytes
-    failed = _call2(functions[which], tensor, answer.ctypes.data) & 0xFFFFFFFF
-    return -1 if failed else answer[0]
+    _store(answer, 0)  # some write four of the eight bytes
+    failed = _call2(functions[which], tensor, answer) & 0xFFFFFFFF
+    return -1 if failed else _words(answer)[0]
 
 
-@njit
-def _laid_out(functions, tensor, answer, row, layouts):  # type: ignore[no-untyped-def]
-    """Whether a tensor has a row's sizes, and its strides where a size is not 1."""
-    dim = layouts[row, 0]
+@_inner
+def _laid_out(functions, tensor, answer, layout):  # type: ignore[no-untyped-def]
+    """Whether a tensor has a layout's sizes, and its strides where a size is not 1."""
+    dim = layout[0]
     if _ask(functions, DIM, tensor, answer) != dim:
         return False
     sizes = _words(_ask(functions, SIZES, tensor, answer))
     strides = _words(_ask(functions, STRIDES, tensor, answer))
     for i in range(dim):
-        size = layouts[row, 1 + 2 * i]
-        if sizes[i] != size or (size != 1 and strides[i] != layouts[row, 2 + 2 * i]):
+        size = layout[1 + 2 * i]
+        if sizes[i] != size or (size != 1 and strides[i] != layout[2 + 2 * i]):
             return False
     return True
 
 
-@njit
+@_inner
 def _gradient(functions, names, parameter):  # type: ignore[no-untyped-def]
     """Return the address of a gradient's implementation; 0 for None, -1 for anything else.
 
@@ -95,35 +110,17 @@ def _gradient(functions, names, parameter):  # type: ignore[no-untyped-def]
     if found == names[1]:
         address = 0
     elif kind == names[2]:
-        address = carray(_words(found + names[3]), 1)[0]
+        address = _words(found + names[3])[0]
     # The parameter goes on holding the implementation.
     _call1(functions[RELEASE], kind)
     _call1(functions[RELEASE], found)
     return address
 
 
-@njit
-def _same_states(functions, states, entries, dicts, keys, known, answer):  # type: ignore[no-untyped-def]
-    """Whether the dictionary of states, and those in it, still hold the same objects."""
-    place = answer.ctypes.data
-    answer[0] = 0
-    for i in range(entries.shape[0]):
-        more = _call4(functions[DICT_NEXT], states, place, place + 8, place + 16) & 0xFFFFFFFF
-        if more == 0 or answer[1] != entries[i, 0] or answer[2] != entries[i, 1]:
-            return False
-    if _call4(functions[DICT_NEXT], states, place, place + 8, place + 16) & 0xFFFFFFFF:
-        return False
-    for i in range(dicts.size):
-        for k in range(keys.size):
-            if _call2(functions[DICT_ITEM], dicts[i], keys[k]) != known[i, k]:
-                return False
-    return True
-
-
-@njit
-def _same_parameters(functions, lists, counts, parameters):  # type: ignore[no-untyped-def]
+@_inner
+def _same_parameters(functions, lists, counts, groups, parameters):  # type: ignore[no-untyped-def]
     k = 0
-    for i in range(lists.size):
+    for i in range(groups):
         if _call1(functions[LIST_SIZE], lists[i]) != counts[i]:
             return False
         for j in range(counts[i]):
@@ -133,78 +130,87 @@ def _same_parameters(functions, lists, counts, parameters):  # type: ignore[no-u
     return True
 
 
-@njit
-def _lies_there(functions, row, answer, first, layouts, addresses):  # type: ignore[no-untyped-def]
-    """Whether a parameter and its states lie where they did, and the parameter as it did."""
-    for column in range(addresses.shape[1]):
-        # Where the memory is the same, so are its kind and device.
-        if column != 1 and (
-            _ask(functions, DATA, first + 8 * column, answer) != addresses[row, column]
-        ):
+@_inner
+def _same_entries(functions, states, entries, count, answer):  # type: ignore[no-untyped-def]
+    """Whether the dictionary of states still has the same keys and values."""
+    found = _words(answer)
+    _store(answer, 0)
+    for i in range(count):
+        more = _call4(functions[DICT_NEXT], states, answer, answer + 8, answer + 16) & 0xFFFFFFFF
+        if more == 0 or found[1] != entries[2 * i] or found[2] != entries[2 * i + 1]:
             return False
-    return _laid_out(functions, first, answer, row, layouts)
+    more = _call4(functions[DICT_NEXT], states, answer, answer + 8, answer + 16) & 0xFFFFFFFF
+    return more == 0
 
 
-@njit
-def _taken(functions, row, answer, gradient, layouts, kind):  # type: ignore[no-untyped-def]
+@_inner
+def _lies_there(functions, answer, first, columns, addresses, layout):  # type: ignore[no-untyped-def]
+    """Whether a parameter and its states lie where they did, and the parameter as it did."""
+    for column in range(columns):
+        # Where the memory is the same, so are its kind and device.
+        if column != 1 and (_ask(functions, DATA, first + 8 * column, answer) != addresses[column]):
+            return False
+    return _laid_out(functions, first, answer, layout)
+
+
+@_inner
+def _as_it_is(functions, answer, gradient, kind, layout):  # type: ignore[no-untyped-def]
     """Whether a gradient can be read as it is."""
     return (
         _ask(functions, DTYPE, gradient, answer) == kind[0]
         and _ask(functions, DEVICE, gradient, answer) == kind[1]
-        and _laid_out(functions, gradient, answer, row, layouts)
+        and _laid_out(functions, gradient, answer, layout)
     )
 
 
-@njit(cache=True)
-def read(  # type: ignore[no-untyped-def]
-    functions, names, kind, answer, lists, counts, parameters, places,
-    states, entries, dicts, keys, known, cells, layouts, single, addresses, odd,
-):  # fmt: skip
+@njit("int64(int64)", cache=True)
+def read(tables):  # type: ignore[no-untyped-def]
     """Write where the gradients lie now; return how many of them must be copied first.
 
     Args:
-        functions: Addresses of the C functions.
-        names: As in `_gradient`.
-        kind: dtype and device type in the shim's numbers.
-        answer: Three words of work space.
-        lists: Addresses of the groups' lists of parameters.
-        counts: Lengths of those lists.
-        parameters: Addresses of all parameters, group by group.
-        places: Row of each parameter; -1 for those without a gradient.
-        states: Address of the optimizer's dictionary of states.
-        entries: Addresses [entries, 2] of its keys and values.
-        dicts: Address of each row's state.
-        keys: Addresses of the keys in a state.
-        known: Addresses [rows, keys] of what they hold.
-        cells: Addresses [rows, 2 + states] of implementations; the column of gradients is
-            written here.
-        layouts: Per row the number of dimensions, and size and stride of each.
-        single: Whether a row has a single element. Its gradient is always copied: it may be a
-            negated view, which its layout does not show. Longer ones autograd copies itself,
-            because such views lie apart in memory.
-        addresses: Of data [rows, 2 + states]; the column of gradients is written.
-        odd: Whether a row's gradient lies otherwise than its parameter, written.
+        tables: Address of counts and addresses, in the order in which they are taken apart here:
+            numbers of groups, parameters, entries, rows, keys, columns, and words per layout;
+            work space of three words; the C functions; the `names` of `_gradient`; dtype and
+            device type in the shim's numbers; the groups' lists and their lengths; all parameters
+            and the row of each, -1 without a gradient; the dictionary of states with its keys and
+            values; the rows' states, the keys in them and what they hold; the implementations
+            [rows, columns], where gradients are written; the layouts (dimensions, then size and
+            stride of each); whether a row has a single element; the data [rows, columns], where
+            gradients are written; and whether a gradient must be copied, written.
 
     Returns:
         The count; -1 where anything else is not as it was.
     """
-    if not _same_parameters(functions, lists, counts, parameters):
+    a = _words(tables)
+    groups, members, entered, rows, held, columns, width = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
+    answer, functions, names, kind = a[7], _words(a[8]), _words(a[9]), _words(a[10])
+    parameters, places = _words(a[13]), _words(a[14])
+    if not _same_parameters(functions, _words(a[11]), _words(a[12]), groups, parameters):
         return -1
-    if dicts.size and not _same_states(functions, states, entries, dicts, keys, known, answer):
+    if held and not _same_entries(functions, a[15], _words(a[16]), entered, answer):
         return -1
+    dicts, keys, known, single = _words(a[17]), _words(a[18]), _words(a[19]), _words(a[22])
+    for row in range(rows):
+        for k in range(held):
+            if _call2(functions[DICT_ITEM], dicts[row], keys[k]) != known[row * held + k]:
+                return -1
     copied = 0
-    for i in range(parameters.size):
+    for i in range(members):
         row = places[i]
         gradient = _gradient(functions, names, parameters[i])
         if gradient < 0 or (gradient == 0) != (row < 0):
             return -1
         if row < 0:
             continue
-        first = cells.ctypes.data + 8 * row * cells.shape[1]
-        if not _lies_there(functions, row, answer, first, layouts, addresses):
+        at = 8 * row * columns
+        first, layout = a[20] + at, _words(a[21] + 8 * row * width)
+        if not _lies_there(functions, answer, first, columns, _words(a[23] + at), layout):
             return -1
-        cells[row, 1] = gradient
-        addresses[row, 1] = _ask(functions, DATA, first + 8, answer)
-        odd[row] = single[row] or not _taken(functions, row, answer, first + 8, layouts, kind)
-        copied += odd[row]
+        _store(first + 8, gradient)
+        _store(a[23] + at + 8, _ask(functions, DATA, first + 8, answer))
+        # A single element may be a negated view, which its layout does not show; longer gradients
+        # autograd copies itself, because such views lie apart in memory.
+        fine = single[row] == 0 and _as_it_is(functions, answer, first + 8, kind, layout)
+        _store(a[24] + 8 * row, 0 if fine else 1)
+        copied += 0 if fine else 1
     return copied

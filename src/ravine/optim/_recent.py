@@ -78,7 +78,7 @@ class Yogi(RuleOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-3,
         weight_decay: float = 0.0,
-        initial_accumulator_value: float = 1e-6,
+        initial_accumulator_value: float = 0.0,
         *,
         maximize: bool = False,
         **precision: Unpack[Precision],

@@ -57,8 +57,7 @@ def begin_step(
 ) -> tuple[State, float]:
     """Return a parameter's state, in its memory layout, and the number of this step.
 
-    Args:
-        states, rule, parameter, hypers, counted: As in `begin`.
+    The arguments are those of `begin`.
     """
     if not rule.kept and not counted:
         return {}, 1.0

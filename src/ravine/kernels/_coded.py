@@ -1,0 +1,129 @@
+"""The CPU kernel for weights and states in few bits."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ravine.core.errors import SettingError
+from ravine.core.version import __version__
+from ravine.kernels._cache import module_from_source
+from ravine.kernels._coded_layout import Coding
+from ravine.kernels._coded_source import coded_source, columns
+from ravine.kernels._kernel import _FREE, _POOL, CHUNK
+from ravine.kernels._lower import Program, lower
+from ravine.rules import Rule
+
+
+@dataclass(frozen=True, eq=False)
+class CodedKernel:
+    """A compiled elementwise rule for arrays in few bits.
+
+    Args:
+        rule: The rule, modifiers included.
+        coding: How its arrays are stored.
+        columns: Names of the arrays whose addresses a step takes, in order.
+        parallel: Whether a step is shared among threads.
+    """
+
+    rule: Rule
+    coding: Coding
+    columns: tuple[str, ...]
+    parallel: bool
+    _program: Program = field(repr=False)
+    _step: Any = field(repr=False)
+
+    def __call__(
+        self,
+        tensors: NDArray[np.int64],
+        rows: NDArray[np.float64],
+        scalars: NDArray[np.float64],
+        seeds: NDArray[np.uint32],
+        plan: "CodedPlan",
+    ) -> None:
+        """Run one step in place.
+
+        Args:
+            tensors: Addresses [tensors, columns].
+            rows: Values [tensors, 1 + hyper-parameters] of ``t`` and the hyper-parameters.
+            scalars: Values [tensors, scalars] of what the rule keeps per tensor.
+            seeds: Seeds [tensors, streams] of this step's random numbers.
+            plan: The tensors, cut into chunks.
+        """
+        with _POOL if self.parallel else _FREE:
+            self._step(tensors, plan.chunks, rows, scalars, seeds, plan.constants, np.zeros(0))
+
+
+@dataclass(frozen=True, eq=False)
+class CodedPlan:
+    """The pieces that a kernel runs over: ``[chunks, 3]``: tensor, start and length in elements."""
+
+    chunks: NDArray[np.int64]
+    constants: NDArray[np.float32] = field(repr=False)
+
+
+@lru_cache(maxsize=256)
+def coded_kernel(rule: Rule, coding: Coding, *, parallel: bool = True) -> CodedKernel:
+    """Return the compiled kernel of an elementwise rule for arrays in few bits.
+
+    Args:
+        rule: The rule, modifiers included.
+        coding: How its arrays are stored.
+        parallel: Whether a step is shared among threads.
+
+    Raises:
+        SettingError: When the formula cannot be traced, or looks at several weights at once.
+    """
+    program = lower(rule)
+    if not is_elementwise(rule):
+        raise SettingError(f"rule {rule.name} must be elementwise to be stored in few bits")
+    import numba  # noqa: PLC0415  (costs 0.4 s, which a program that only builds a model saves)
+
+    from ravine.kernels import _coded_bits  # noqa: PLC0415  (imports Numba)
+
+    source = coded_source(program, coding, rule.name, __version__, parallel=parallel)
+    # Numba looks at the generated file alone to see whether its cache still holds.
+    codecs = sha256(inspect.getsource(_coded_bits).encode()).hexdigest()
+    module = module_from_source(
+        f"{rule.name}_coded", source, numba.__version__, np.__version__, codecs
+    )
+    names = tuple(column.name.removesuffix("_") for column in columns(program, coding))
+    compiled = CodedKernel(rule, coding, names, parallel, program, module.step)
+    # A step over no chunks: whatever has to be compiled is compiled now.
+    compiled(
+        np.zeros((0, len(names)), np.int64),
+        np.zeros((0, len(program.numbers))),
+        np.zeros((0, len(program.scalars))),
+        np.zeros((0, coding.streams), np.uint32),
+        coded_plan(compiled, []),
+    )
+    return compiled
+
+
+def is_elementwise(rule: Rule) -> bool:
+    """Whether a rule updates each weight without looking at others."""
+    program = lower(rule)
+    return not program.sums and "member" not in program.scalars.values()
+
+
+def coded_plan(kernel: CodedKernel, lengths: Sequence[int]) -> CodedPlan:
+    """Cut tensors into chunks and make room for the kernel's constants.
+
+    Args:
+        kernel: The kernel that will run.
+        lengths: Number of elements of each tensor.
+    """
+    chunks = [
+        (tensor, start, min(CHUNK, length - start))
+        for tensor, length in enumerate(lengths)
+        for start in range(0, length, CHUNK)
+    ]
+    return CodedPlan(
+        np.array(chunks, dtype=np.int64).reshape(-1, 3),
+        np.zeros((len(lengths), kernel._program.width), dtype=np.float32),
+    )

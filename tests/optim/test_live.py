@@ -1,0 +1,212 @@
+"""What may change between two steps behind an optimizer's back; torch's class is the oracle."""
+
+import pytest
+import torch
+from torch import nn
+
+import ravine.optim
+from ravine.optim._live import readable
+from tests.optim.test_launch import assert_equal, pair, step
+
+SQUARE, VECTOR, SINGLE = (4, 4), (5,), (1,)
+
+
+def both(made, change):
+    for parameters, optimizer in made:
+        change(parameters, optimizer)
+
+
+def transposed(parameters, _):
+    parameters[0].data = parameters[0].data.t()
+
+
+def reshaped(parameters, optimizer):
+    """The memory stays, the layout does not; states follow."""
+    state = optimizer.state[parameters[0]]
+    for tensor in (parameters[0], state["exp_avg"], state["exp_avg_sq"]):
+        tensor.data = tensor.data.view(2, 8)
+
+
+def moved(parameters, _):
+    parameters[0].data = parameters[0].data.clone()
+
+
+def shared(parameters, optimizer):
+    parameters[1].share_memory_()
+    optimizer.state[parameters[0]]["exp_avg"].share_memory_()
+
+
+def states_data_replaced(parameters, optimizer):
+    average = optimizer.state[parameters[0]]["exp_avg"]
+    average.data = torch.full_like(average, 0.5)
+
+
+def states_replaced(parameters, optimizer):
+    old = optimizer.state[parameters[0]]
+    optimizer.state[parameters[0]] = {key: value + 1 for key, value in old.items()}
+
+
+def all_states_forgotten(_, optimizer):
+    optimizer.state.clear()
+
+
+def one_state_forgotten(parameters, optimizer):
+    del optimizer.state[parameters[1]]
+
+
+def a_step_changed(parameters, optimizer):
+    optimizer.state[parameters[1]]["step"].fill_(7.0)
+
+
+def steps_replaced(parameters, optimizer):
+    for p in parameters:
+        optimizer.state[p]["step"] = torch.tensor(20.0)
+
+
+def parameter_replaced(parameters, optimizer):
+    fresh = nn.Parameter(parameters[0].detach() * 2)
+    parameters[0] = optimizer.param_groups[0]["params"][0] = fresh
+
+
+def list_replaced(_, optimizer):
+    optimizer.param_groups[0]["params"] = list(optimizer.param_groups[0]["params"])
+
+
+def list_grown(parameters, optimizer):
+    parameters.append(nn.Parameter(torch.ones(3)))
+    optimizer.param_groups[0]["params"].append(parameters[-1])
+
+
+def list_shortened(_, optimizer):
+    optimizer.param_groups[0]["params"].pop()
+
+
+def group_added(parameters, optimizer):
+    parameters.append(nn.Parameter(torch.ones(3)))
+    optimizer.add_param_group({"params": [parameters[-1]], "lr": 0.01})
+
+
+def betas_replaced(_, optimizer):
+    optimizer.param_groups[0]["betas"] = (0.5, 0.8)
+
+
+def group_became_another(_, optimizer):
+    optimizer.param_groups[0].update(weight_decay=0.1, amsgrad=True, maximize=True)
+    for state in optimizer.state.values():
+        state["max_exp_avg_sq"] = torch.zeros_like(state["exp_avg_sq"])
+
+
+CHANGES = [
+    *(transposed, reshaped, moved, shared, states_data_replaced, states_replaced),
+    *(all_states_forgotten, one_state_forgotten, a_step_changed, steps_replaced),
+    *(parameter_replaced, list_replaced, list_grown, list_shortened, group_added),
+    *(betas_replaced, group_became_another),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_change_between_steps_is_seen(change):
+    made = pair(SQUARE, VECTOR, SINGLE)
+    both(made, change)
+    for _ in range(3):
+        step(made)
+        assert_equal(made)
+
+
+def test_it_is_a_prepared_launch_that_sees_them():
+    assert readable()
+    made = pair(SQUARE)
+    [prepared] = made[1][1]._launches.values()
+    step(made)
+    assert list(made[1][1]._launches.values()) == [prepared]
+    both(made, moved)
+    step(made)
+    assert list(made[1][1]._launches.values()) != [prepared]
+
+
+GRADIENTS = {
+    "transposed": lambda w: torch.cos(w.detach()).t().contiguous().t(),
+    "strided": lambda w: torch.stack([torch.cos(w.detach())] * 2, -1)[..., 0],
+    "expanded": lambda w: torch.ones(()).expand_as(w),
+    "negated": lambda w: torch._neg_view(torch.cos(w.detach())) if w.numel() == 1 else -w.detach(),
+    "imaginary": lambda w: torch.complex(w.detach(), torch.cos(w.detach())).conj().imag,
+    "offset": lambda w: torch.cat([torch.zeros(3), torch.cos(w.detach()).flatten()])[3:].view_as(w),
+    "needs a gradient": torch.cos,
+}
+
+
+@pytest.mark.parametrize("kind", GRADIENTS)
+def test_gradients_of_any_layout_are_read_right(kind):
+    made = pair(SQUARE, VECTOR, SINGLE, ())
+    for _ in range(3):
+        for parameters, optimizer in made:
+            for p in parameters:
+                p.grad = GRADIENTS[kind](p)
+            optimizer.step()
+        assert_equal(made)
+    assert made[1][1]._launches
+
+
+def test_persistent_gradients_are_read_anew():
+    made = pair(SQUARE, VECTOR)
+    for _ in range(3):
+        for parameters, optimizer in made:
+            for p in parameters:
+                p.grad.mul_(-0.5).add_(0.1)
+            optimizer.step()
+        assert_equal(made)
+
+
+def test_a_gradient_of_a_subclass_or_of_another_dtype_takes_the_long_way():
+    class Odd(torch.Tensor):
+        pass
+
+    weight, expected = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
+    mine, theirs = ravine.optim.SGD([weight], lr=0.1), torch.optim.SGD([expected], lr=0.1)
+    for gradient in (torch.ones(4), torch.ones(4).as_subclass(Odd), torch.full((4,), 2.0)):
+        weight.grad, expected.grad = gradient, gradient
+        mine.step()
+        theirs.step()
+        assert torch.equal(weight, expected)
+
+
+def test_channels_last_parameters_and_gradients():
+    torch.manual_seed(0)
+    value = torch.randn(4, 3, 5, 5).to(memory_format=torch.channels_last)
+    made = []
+    for place in (torch.optim, ravine.optim):
+        parameters = [nn.Parameter(value.clone()), nn.Parameter(torch.ones(6, 2, 1, 1))]
+        made.append((parameters, place.Adam(parameters, lr=0.1)))
+    for k in range(4):
+        for parameters, optimizer in made:
+            for p in parameters:
+                p.grad = torch.cos(p.detach())
+                if k % 2:
+                    p.grad = p.grad.contiguous()
+            # A dimension of size 1 may have any stride.
+            g = parameters[1].grad
+            parameters[1].grad = g.as_strided(g.shape, (2, 1, 7, 9))
+            optimizer.step()
+        assert_equal(made)
+
+
+def test_two_optimizers_share_parameters():
+    """As of an optimizer that reads another's states, or of two in turns."""
+    torch.manual_seed(0)
+    made = []
+    for place in (torch.optim, ravine.optim):
+        weight = nn.Parameter(torch.ones(4))
+        made.append((weight, [place.Adam([weight], lr=0.1), place.SGD([weight], lr=0.1)]))
+    for k in range(6):
+        for weight, optimizers in made:
+            weight.grad = torch.cos(weight.detach())
+            optimizers[k % 2].step()
+    torch.testing.assert_close(made[1][0], made[0][0])
+
+
+def test_without_the_interfaces_every_step_takes_the_long_way(monkeypatch):
+    monkeypatch.setattr("ravine.optim._optimizer.readable", lambda: False)
+    made = pair(SQUARE, VECTOR)
+    step(made)
+    assert_equal(made)
+    assert not made[1][1]._launches
