@@ -19,7 +19,10 @@ from statistics import median
 QUIET = 0.5  # load of a machine that does nothing else; more of it makes ratios meaningless
 LOAD = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # before any side has started
 
-LIBRARIES = ("ravine", "torch", "numba", "numpy", "jax", "optax", "optuna")
+LIBRARIES = (
+    *("ravine", "torch", "numba", "numpy", "jax", "optax", "optuna"),
+    *("torch-optimi", "pytorch-optimizer", "lion-pytorch"),
+)
 
 
 @dataclass(frozen=True)

@@ -1,58 +1,37 @@
-"""Optimizer steps over ResNet-18's size: `ravine.optim` against torch's fastest way.
+"""One step of every rule over ResNet-18's size: against memory, torch and other libraries.
 
 11.5 M float32 parameters in 53 tensors, two cores. The rows of the in-place add set the bytes a
-step must move per second against those of `x.add_(y)`.
+step must move per second against those of `x.add_(y)`. Rules with sums over weights read some
+arrays twice; their rows only inform. Other libraries are measured where they are installed.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
-import ravine.optim
+from _rule_cases import (
+    ELSEWHERE,
+    ELSEWHERE_AT_LEAST,
+    FLOAT,
+    FUSED_AT_LEAST,
+    IN_TORCH,
+    Maker,
+    compared,
+    elementwise,
+    moves,
+    other_ways,
+    ours,
+    torch_ways,
+)
 from _timing import Figure, Row, Side, cores, hold_to, interleaved, parser, repeated, report, row
+from ravine.rules import get_rule
 
-FLOAT = 4  # bytes
 ADD_MOVES = 3 * FLOAT  # x.add_(y) reads x and y and writes x
+ADD_AT_LEAST = 0.8
 
-
-@dataclass(frozen=True)
-class Case:
-    """One rule as a class of the same name and arguments in `ravine.optim` and `torch.optim`.
-
-    Args:
-        name: of the row.
-        class_name: of the optimizer.
-        states: tensors kept per parameter tensor.
-        arguments: beside the defaults.
-        at_least: ratio to torch's fastest way to reach; None where the row only informs.
-        fused: whether torch has a fused CPU step for it.
-    """
-
-    name: str
-    class_name: str
-    states: int
-    arguments: dict = field(default_factory=dict)
-    at_least: float | None = None
-    fused: bool = True
-
-    @property
-    def moves(self) -> int:
-        """Bytes per parameter a step must move: read w, g and states, write w and states."""
-        return FLOAT * (2 + self.states + 1 + self.states)
-
-
-CASES = [
-    Case("SGD", "SGD", 0, {"lr": 1e-3}),
-    Case("momentum", "SGD", 1, {"lr": 1e-3, "momentum": 0.9}),
-    Case("Adagrad", "Adagrad", 1),
-    Case("RMSProp", "RMSprop", 1, at_least=2.5, fused=False),
-    Case("Adadelta", "Adadelta", 2, at_least=3, fused=False),
-    Case("Adam", "Adam", 2, at_least=1.05),
-    Case("AdamW", "AdamW", 2),
-]
+# Figures of one rule, each with the sides that have to run for it.
+Figures = list[tuple[Figure, dict[str, Callable[[], object]]]]
 
 
 def shapes() -> Iterator[tuple[int, ...]]:
@@ -72,27 +51,12 @@ def tensors(scale: float) -> list[Tensor]:
     return [torch.randn(shape) * scale for shape in shapes()]
 
 
-def stepper(optimizer_class: type, arguments: dict) -> Callable[[], object]:
+def stepper(optimizer_class: Maker, arguments: dict) -> Callable[[], object]:
     """Return the step of an optimizer over tensors of its own, all with a gradient."""
     parameters = [w.requires_grad_() for w in tensors(0.05)]
     for w, g in zip(parameters, tensors(0.01), strict=True):
         w.grad = g
     return optimizer_class(parameters, **arguments).step
-
-
-def torch_ways(case: Case, *, compiled: bool) -> dict[str, Callable[[], object]]:
-    """Return torch's ways to step, by name."""
-    make = partial(stepper, getattr(torch.optim, case.class_name))
-    ways = {
-        "for-loop": make(case.arguments | {"foreach": False}),
-        "foreach": make(case.arguments | {"foreach": True}),
-    }
-    if case.fused:
-        ways["fused"] = make(case.arguments | {"fused": True})
-    if compiled:
-        torch.compiler.reset()
-        ways["torch.compile"] = torch.compile(make(case.arguments | {"foreach": True}))
-    return ways
 
 
 def add_step(count: int) -> Callable[[], object]:
@@ -101,43 +65,75 @@ def add_step(count: int) -> Callable[[], object]:
     return lambda: x.add_(y)
 
 
-def add_figures(case: Case, count: int) -> dict[Figure, Callable[[], object]]:
-    """Return the rows of the in-place add, each with its step.
+def add_figures(name: str, count: int) -> Figures:
+    """Return the rows of the in-place add.
 
     The add that counts touches as much memory as the step: one over the parameters alone finds
     part of them in the processor's cache, which a step with states cannot.
     """
-    asked = 0.8 if case.at_least else None
-    same = count * (2 + case.states) // 2
-    figures = {}
-    for text, elements, least in (("same memory", same, asked), ("parameters only", count, None)):
-        name = f"in-place add, {text}"
-        scale = case.moves / ADD_MOVES * count / elements
-        figure = Figure(f"{name}, per byte", (f"{case.name}, {name}",), least, scale=scale)
-        figures[figure] = add_step(elements)
+    rule = get_rule(name)
+    asked = ADD_AT_LEAST if elementwise(rule) else None
+    sizes = {"same memory": (count * (2 + len(rule.state)) // 2, asked)}
+    if rule.state:
+        sizes["parameters only"] = (count, None)
+    figures = []
+    for text, (elements, least) in sizes.items():
+        side = f"in-place add, {text}"
+        scale = moves(rule) / ADD_MOVES * count / elements
+        figure = Figure(f"{side}, per byte", (f"{name}, {side}",), least, scale=scale)
+        figures.append((figure, {f"{name}, {side}": add_step(elements)}))
     return figures
 
 
-def measured(case: Case, *, quick: bool, compiled: bool) -> tuple[list[Row], dict]:
-    """Return the rows of one case and the times behind them."""
-    ours = f"{case.name}, Ravine"
-    ways = torch_ways(case, compiled=compiled)
-    adds = add_figures(case, sum(w.numel() for w in tensors(1)))
-    steps = {ours: stepper(getattr(ravine.optim, case.class_name), case.arguments)}
-    steps |= {f"{case.name}, {way}": step for way, step in ways.items()}
-    steps |= {figure.sides[0]: step for figure, step in adds.items()}
-    length = 0.1 if quick else 0.3
-    sides = [Side(name, repeated(step, length)) for name, step in steps.items()]
-    times = interleaved(sides, 3 if quick else 11)
-    plain = [f"{case.name}, {way}" for way in ways if way != "torch.compile"]
-    figures = [Figure("torch's fastest way", plain, case.at_least)]
+def torch_figures(name: str, *, compiled: bool) -> Figures:
+    """Return the rows of torch's own steps, where torch has the rule."""
+    known = IN_TORCH.get(name)
+    if known is None:
+        return []
+    steps = {f"{name}, {way}": stepper(make, {}) for way, make in torch_ways(known).items()}
+    figures = [(Figure("torch's fastest way", tuple(steps), known.at_least), steps)]
+    if known.fused:
+        figures.append((Figure("torch fused", (f"{name}, torch fused",), FUSED_AT_LEAST), {}))
     if compiled:
-        figures.append(Figure("torch.compile of the step", [f"{case.name}, torch.compile"]))
-    return [row(case.name, ours, figure, times) for figure in [*figures, *adds]], times
+        torch.compiler.reset()
+        side = f"{name}, torch.compile"
+        step = torch.compile(stepper(torch_ways(known)["torch foreach"], {}))
+        figures.append((Figure("torch.compile of the step", (side,)), {side: step}))
+    return figures
+
+
+def other_figures(name: str) -> Figures:
+    """Return the row of the other libraries that have a rule which torch has not."""
+    if name not in ELSEWHERE:
+        return []
+    ways, absent = other_ways(name)
+    steps = {f"{name}, {way}": stepper(make, {}) for way, make in ways.items()}
+    text = "other libraries' fastest way"
+    return [(Figure(text, tuple(steps), ELSEWHERE_AT_LEAST, tuple(absent)), steps)]
+
+
+def measured(name: str, *, quick: bool, compiled: bool) -> tuple[list[Row], dict]:
+    """Return the rows of one rule and the times behind them."""
+    mine = f"{name}, Ravine"
+    steps = {mine: stepper(ours(name), {})}
+    found = [
+        *torch_figures(name, compiled=compiled),
+        *other_figures(name),
+        *add_figures(name, sum(w.numel() for w in tensors(1))),
+    ]
+    for _, more in found:
+        steps |= more
+    length = 0.05 if quick else 0.12
+    sides = [Side(side, repeated(step, length)) for side, step in steps.items()]
+    times = interleaved(sides, 3 if quick else 9)
+    return [row(name, mine, figure, times) for figure, _ in found], times
 
 
 def main() -> None:
     options = parser(__doc__)
+    options.add_argument(
+        "--rules", nargs="+", choices=compared(), metavar="NAME", help="only these rules"
+    )
     options.add_argument(
         "--compiled", action="store_true", help="also against torch.compile of the step (minutes)"
     )
@@ -145,8 +141,8 @@ def main() -> None:
     hold_to(cores())
     torch.manual_seed(0)
     rows, times = [], {}
-    for case in CASES:
-        more, taken = measured(case, quick=given.quick, compiled=given.compiled)
+    for name in given.rules or compared():
+        more, taken = measured(name, quick=given.quick, compiled=given.compiled)
         rows += more
         times |= taken
     report("rule steps", rows, times, as_json=given.json)

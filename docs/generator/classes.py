@@ -48,8 +48,6 @@ CLASSES: dict[str, tuple[str, str]] = {
     "levenberg_marquardt": ("LevenbergMarquardt", ""),
     "lbfgs": ("LBFGS", ""),
 }
-# Arguments of a class that have another name than the rule's alias says.
-ARGUMENTS: dict[str, dict[str, str]] = {"lookahead": {"sync": "k"}}
 # What a class is given where that is not all of a model's parameters.
 PARAMETERS = {
     "muon": "[p for p in model.parameters() if p.ndim == 2]",
@@ -59,7 +57,7 @@ PARAMETERS = {
 
 def argument(rule: Rule, name: str) -> str:
     """Return how the class calls a setting of a rule."""
-    return ARGUMENTS.get(rule.name, {}).get(name) or rule.aliases.get(name, name)
+    return rule.aliases.get(name, name)
 
 
 FAMILIES: dict[str, tuple[str, ...]] = {

@@ -1,5 +1,6 @@
 """From a rule's expression to code: the CPU and CUDA kernels and the printed formula."""
 
+from ravine.kernels._cache import load_lightly
 from ravine.kernels._kernel import DTYPES, Kernel, Plan, addresses, kernel, plan
 from ravine.kernels._latex import latex
 from ravine.kernels._lower import Program, lower
@@ -17,6 +18,7 @@ __all__ = [
     "cuda_launch",
     "kernel",
     "latex",
+    "load_lightly",
     "lower",
     "plan",
 ]

@@ -79,14 +79,22 @@ def _imported(name: str, source: str) -> ModuleType:
     return module
 
 
+# What Numba's cache loads with; not part of its public interface.
+_PARTS = ("_load_overload", "_guard_against_spurious_io_errors")
+
+
 def load_lightly(function: Any) -> None:
     """Let a cached Numba function be loaded without Numba's tables of types and functions.
 
     Numba fills them before it loads anything. Only compiling needs them, which fills them itself,
-    and they take 0.3 s: twice as long as importing Numba.
+    and they take 0.3 s: twice as long as importing Numba. Where Numba's cache is made otherwise
+    than in the versions known, the function loads as Numba loads it.
     """
     from numba.core.caching import FunctionCache  # noqa: PLC0415  (costs 0.4 s)
     from numba.core.runtime import rtsys  # noqa: PLC0415
+
+    if not all(hasattr(FunctionCache, name) for name in _PARTS):
+        return
 
     class LightCache(FunctionCache):
         def load_overload(self, sig: Any, target_context: Any) -> Any:

@@ -15,6 +15,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from ravine.kernels import load_lightly
+
 # Places in the table of functions, in the order of their names in `_live.py`.
 GET_ATTRIBUTE, RELEASE, TYPE_OF, CLEAR_ERROR = 0, 1, 2, 3
 LIST_SIZE, LIST_ITEM, DICT_NEXT, DICT_ITEM = 4, 5, 6, 7
@@ -163,7 +165,7 @@ def _as_it_is(functions, answer, gradient, kind, layout):  # type: ignore[no-unt
     )
 
 
-@njit("int64(int64)", cache=True)
+@njit(cache=True)
 def read(tables):  # type: ignore[no-untyped-def]
     """Write where the gradients lie now; return how many of them must be copied first.
 
@@ -214,3 +216,6 @@ def read(tables):  # type: ignore[no-untyped-def]
         _store(a[24] + 8 * row, 0 if fine else 1)
         copied += 0 if fine else 1
     return copied
+
+
+load_lightly(read)

@@ -1,7 +1,9 @@
 """Which rule a group of settings asks for."""
 
 from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 
 from torch import Tensor
 
@@ -61,6 +63,11 @@ def adam_rule(group: Group) -> Rule:
     return modified("amsgrad" if group["amsgrad"] else "adam", group, decay)
 
 
+def can_be_captured(parameters: Sequence[Tensor]) -> bool:
+    """Whether steps of parameters, after their first, can be captured in a CUDA graph."""
+    return all(p.is_cuda for p in parameters) and find_spec("triton") is not None
+
+
 def lars_rule(group: Group) -> Rule:
     """Return the rule of a group of `LARS`."""
     return modified("lars", group, None, "nesterov" if group["nesterov"] else "paper")
@@ -75,9 +82,13 @@ def modified(
         SettingError: When the group asks for what no rule here does.
     """
     # Here and not only in the constructor: a loaded checkpoint brings its own settings.
-    for refused in ("capturable", "differentiable"):
-        if group.get(refused):
-            raise SettingError(f"{refused} must be False, got True; use torch.optim for it")
+    if group.get("differentiable"):
+        raise SettingError("differentiable must be False, got True; use torch.optim for it")
+    if group.get("capturable") and not can_be_captured(group["params"]):
+        raise SettingError(
+            "capturable must be False, got True, where parameters are not on a CUDA device with"
+            " Triton installed; use torch.optim for it"
+        )
     chosen = [decay] if decay and group.get("weight_decay", 0) != 0 else []
     return _composed(name, convention, *chosen, *(["maximize"] if group.get("maximize") else []))
 

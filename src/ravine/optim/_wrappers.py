@@ -1,6 +1,6 @@
 """SAM and Lookahead around any rule: by the class of another optimizer, by a rule or its name."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, final
 
@@ -111,8 +111,7 @@ class Around:
 def _wrapped(modifier: str, rule: Rule) -> Rule:
     # Kernels are cached by rule, so the same rule must be wrapped into the same object.
     wrapped: Rule = getattr(modifiers, modifier)(rule)
-    own = {"sync": "k"} if modifier == "lookahead" else {}
-    return replace(wrapped, aliases={**wrapped.aliases, **own})
+    return wrapped
 
 
 def _made(base: Base, settings: dict[str, Any], name: str, own: list[str]) -> RuleOptimizer:
@@ -127,7 +126,7 @@ def _made(base: Base, settings: dict[str, Any], name: str, own: list[str]) -> Ru
         raise SettingError(
             f"base must be a class of ravine.optim, a rule or the name of one, got {base!r}"
         )
-    inner: RuleOptimizer = make([torch.nn.Parameter(torch.zeros(1))], **settings)
+    inner: RuleOptimizer = make([{"params": []}], **settings)
     taken = [setting for setting in own if setting in inner.defaults]
     if taken:
         raise SettingError(

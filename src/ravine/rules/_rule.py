@@ -149,6 +149,7 @@ class Rule:
         state: Mapping[str, str] | None = None,
         readout: Formula | None = None,
         ascent: Formula | None = None,
+        aliases: Mapping[str, str] | None = None,
         **added: tuple[float, str],
     ) -> "Rule":
         """Return this rule with a wrapped formula, further states and hyper-parameters.
@@ -158,6 +159,7 @@ class Rule:
             state: What each added state starts at: ``"w"``, or ``"0"``.
             readout: The new readout; this rule's when None.
             ascent: The new ascent; this rule's when None.
+            aliases: Other names of what is added.
             **added: Default and bounds of each hyper-parameter that the wrapper adds.
 
         Raises:
@@ -176,6 +178,7 @@ class Rule:
             bounds={**self.bounds, **{name: Bounds.parse(b) for name, (_, b) in added.items()}},
             readout=readout or self.readout,
             ascent=ascent or self.ascent,
+            aliases={**self.aliases, **(aliases or {})},
         )
 
 

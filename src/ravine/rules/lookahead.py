@@ -16,7 +16,6 @@ lookahead = replace(
     convention="paper",
     differs="around torch's Adam, whose states are kept when the weights are set back; the slow"
     " weights are what is evaluated",
-    aliases={**adam.aliases, "sync": "k"},
     space={
         **adam.space,
         "alpha": Range.parse("linear[0.2, 0.8]"),

@@ -188,6 +188,7 @@ def lookahead(rule: Rule) -> Rule:
         step,
         state={"slow": "w"},
         readout=readout,
+        aliases={"sync": "k"},
         alpha=(0.5, "(0, 1]"),
         sync=(5.0, "[1, inf)"),
     )
