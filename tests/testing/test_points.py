@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ravine.optim import SGD, Muon
 from ravine.problems import Problem, named_problem
 from ravine.problems._losses import hinge, softmax
 from ravine.rules import get_rule, modifiers
@@ -95,6 +96,16 @@ def test_weight_decay_is_the_gradient_of_half_the_square():
     assert apart < 1e-13
 
 
+def test_biases_decay_unless_in_a_group_that_does_not():
+    weight, bias, kept = (torch.nn.Parameter(torch.ones(shape)) for shape in ((2, 2), 2, 2))
+    groups = [{"params": [weight, bias]}, {"params": [kept], "weight_decay": 0.0}]
+    optimizer = SGD(groups, lr=0.5, weight_decay=0.5)
+    for parameter in (weight, bias, kept):
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert [float(p.detach().mean()) for p in (weight, bias, kept)] == [0.75, 0.75, 1.0]
+
+
 def test_decay_before_or_with_the_step_is_the_same():
     ours = path(get_rule("adamw"), weight_decay=0.1)
     w, theirs = start(), []
@@ -113,6 +124,58 @@ def test_the_first_gradient_of_torch_is_not_dampened():
     first = path(get_rule("momentum"), CONSTANT[:1], mu=0.8, dampening=0.3)[0]
     for w, before, g in zip(first, start(), gradient(start(), 1), strict=True):
         np.testing.assert_allclose(w, before - 0.03 * g, rtol=1e-15)
+
+
+def test_the_first_step_with_and_without_correction():
+    def first_step(rule, convention, **settings):
+        found = path(get_rule(rule, convention), CONSTANT[:1], **settings)[0]
+        return np.abs(found[0] - start()[0]) / CONSTANT[0]
+
+    np.testing.assert_allclose(first_step("adam", "torch", eps=0.0), 1.0, rtol=1e-12)
+    # On the first step Yogi's mean square is Adam's.
+    plain = {"eps": 0.0, "beta1": 0.9, "beta2": 0.999}
+    ratio = (1 - 0.9) / (1 - 0.999) ** 0.5
+    np.testing.assert_allclose(first_step("yogi", "paper", **plain), ratio, rtol=1e-12)
+    assert ratio == pytest.approx(3.16, abs=0.01)
+
+
+def test_amsgrad_before_or_after_correction():
+    before, after = get_rule("amsgrad", "torch"), get_rule("amsgrad", "optax")
+    assert largest_difference(path(before), path(after)) > 0.1
+    # A share of 0 leaves nothing to correct.
+    assert largest_difference(path(before, beta2=0.0), path(after, beta2=0.0)) < 1e-13
+
+
+def test_nadam_with_and_without_its_schedule():
+    scheduled, constant = get_rule("nadam", "torch"), get_rule("nadam", "optax")
+    assert largest_difference(path(scheduled), path(constant)) > 0.1
+    assert largest_difference(path(scheduled, momentum_decay=1e6), path(constant)) < 1e-13
+
+
+def test_scales_of_muon():
+    def first_step(shape, adjust):
+        weight = torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64))
+        weight.grad = torch.sin(torch.arange(12.0, dtype=torch.float64)).reshape(shape)
+        Muon([weight], lr=1.0, adjust_lr_fn=adjust).step()
+        return weight.detach()
+
+    for shape, original, matched in (((4, 3), (4 / 3) ** 0.5, 0.4), ((3, 4), 1.0, 0.4)):
+        ratio = first_step(shape, None) / first_step(shape, "match_rms_adamw")
+        np.testing.assert_allclose(ratio, original / matched, rtol=1e-12)
+
+
+def test_centred_rmsprop_rounds_below_zero():
+    def steady(weights, t):
+        return [np.linspace(0.1, 3.0, w.size).reshape(w.shape) for w in weights]
+
+    ours = path(get_rule("rmsprop_centred"), [0.01] * 400, steady, beta=0.9)[-1]
+    weight = torch.nn.Parameter(torch.zeros(12, dtype=torch.float64))
+    torchs = torch.optim.RMSprop([weight], alpha=0.9, centered=True)
+    for _ in range(400):
+        weight.grad = torch.linspace(0.1, 3.0, 12, dtype=torch.float64)
+        torchs.step()
+    assert any(np.isnan(w).any() for w in ours)
+    assert weight.isnan().any()
 
 
 def test_sgd_is_the_same_rule_for_any_batch():

@@ -1,4 +1,4 @@
-"""Addresses as typed pointers inside Numba code, for ``numba.carray``."""
+"""Addresses as typed pointers inside Numba code."""
 
 from typing import Any
 

@@ -176,4 +176,3 @@ def _sharing_rows(pieces: Plan, alike: Sequence[Any]) -> tuple[Plan, NDArray[np.
         sums=pieces.sums[taken],
     )
     return shared, row_of
-

@@ -97,10 +97,11 @@ _CHECKS: tuple[Callable[[Rule], None], ...] = (
     _traces,
     _uses_every_hyper,
     _declared,
+    # Before anything is compiled.
     _behaviour.keeps_shapes,
-    _numeric.kernel_equals_formula,
+    _behaviour.readout_and_ascent_fit,
     _numeric.numbers_equal_formula,
+    _numeric.kernel_equals_formula,
     _behaviour.nan_stays,
     _behaviour.models_do_not_touch,
-    _behaviour.readout_and_ascent_fit,
 )

@@ -53,8 +53,7 @@ def _kernel_step(
 def numbers_equal_formula(rule: Rule) -> None:
     """The formula gives the same for plain numbers, zeros among them, as for tensors.
 
-    Python compares numbers, but tensors and symbols never equal a number: a formula with ``==``
-    shows here.
+    Python compares and branches on numbers, so a formula that treats them apart shows here.
     """
     if lower(rule).sums or rule.scalars:
         return  # a sum needs tensors

@@ -31,10 +31,25 @@ def gradient(weights: Sequence[NDArray[np.float64]], t: int) -> Arrays:
     """
     found = []
     for i, w in enumerate(weights):
-        curvature = np.geomspace(0.01, 3.0, w.size).reshape(w.shape)
-        centre = np.sin(0.37 * t + np.arange(w.size).reshape(w.shape) + i)
+        curvature, centre = _bowl(w, t, i)
         found.append(curvature * (w - centre) + 0.05 * np.sin(3 * w))
     return found
+
+
+def loss(weights: Sequence[NDArray[np.float64]], t: int) -> float:
+    """Return the loss whose gradient `gradient` is, for optimizers that search along a line."""
+    total = 0.0
+    for i, w in enumerate(weights):
+        curvature, centre = _bowl(w, t, i)
+        total += float((curvature * (w - centre) ** 2 / 2 - 0.05 / 3 * np.cos(3 * w)).sum())
+    return total
+
+
+def _bowl(
+    w: NDArray[np.float64], t: int, tensor: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    curvature = np.geomspace(0.01, 3.0, w.size).reshape(w.shape)
+    return curvature, np.sin(0.37 * t + np.arange(w.size).reshape(w.shape) + tensor)
 
 
 def rates(lr: float, steps: int = STEPS) -> list[float]:

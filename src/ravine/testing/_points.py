@@ -72,6 +72,12 @@ POINTS = (
         "test_weight_decay_is_the_gradient_of_half_the_square",
     ),
     Point(
+        "what L2 covers",
+        "biases in / out",
+        "in: every weight of a group; biases stay out in a group with weight_decay=0",
+        "test_biases_decay_unless_in_a_group_that_does_not",
+    ),
+    Point(
         "decay before or after the step",
         "w (1 - eta lambda) first (torch) / taken off together with the step (optax)",
         "first; the two are the same as long as the step does not read the weights",
@@ -82,6 +88,39 @@ POINTS = (
         "velocity or mean starts at the gradient / at 0",
         "as the convention says; torch's first step is not dampened",
         "test_the_first_gradient_of_torch_is_not_dampened",
+    ),
+    Point(
+        "bias of the first steps",
+        "running means divided by 1 - beta^t (Adam's paper) / used as they are (some course code,"
+        " Yogi's paper, D-Adaptation, Prodigy)",
+        "as the convention says; without it Adam's first step is 3.16 times the learning rate",
+        "test_the_first_step_with_and_without_correction",
+    ),
+    Point(
+        "AMSGrad",
+        "the maximum is taken before bias correction (torch) / after it (optax)",
+        "both; they are the same where nothing is to be corrected",
+        "test_amsgrad_before_or_after_correction",
+    ),
+    Point(
+        "NAdam",
+        "momentum follows a schedule, momentum_decay (torch, the paper) / is constant (optax)",
+        "both; torch's with a momentum_decay without bound is optax's",
+        "test_nadam_with_and_without_its_schedule",
+    ),
+    Point(
+        "Muon's scale",
+        "max(1, rows / columns)^0.5 or 0.2 max(rows, columns)^0.5 (torch) / max(1, columns /"
+        " rows)^0.5 (optax, whose matrices are inputs x outputs)",
+        "torch's two, by adjust_lr_fn",
+        "test_scales_of_muon",
+    ),
+    Point(
+        "centred RMSProp",
+        "mean square minus squared mean may round below 0 (torch, optax) / is kept at 0 or more",
+        "as torch: a gradient that stays the same ends in NaN; eps does not help, it is outside"
+        " the root",
+        "test_centred_rmsprop_rounds_below_zero",
     ),
     Point(
         '"SGD"',

@@ -10,7 +10,7 @@ from torch import Tensor
 from ravine.kernels import kernel
 from ravine.rules import Rule, ascent_rule, initial_state, reference_readout, reference_step
 from ravine.testing._kernel_step import KernelStep
-from ravine.testing._paths import Arrays, Gradient, Path
+from ravine.testing._paths import Arrays, Gradient, Path, loss
 
 
 def reference_path(
@@ -53,7 +53,8 @@ def optimizer_path(
 ) -> Path:
     """Return the weights after each step of a torch optimizer.
 
-    Every step has a closure that sets the gradients anew, for optimizers that ask twice.
+    Every step has a closure that sets the gradients anew and returns the loss, for optimizers
+    that ask more than once.
 
     Args:
         make: From parameters to the optimizer.
@@ -73,7 +74,7 @@ def optimizer_path(
             with torch.no_grad():
                 for w, g in zip(weights, gradient(_arrays(weights), t), strict=True):
                     w.grad = torch.from_numpy(g)
-            return torch.zeros(())
+            return torch.tensor(loss(_arrays(weights), t))
 
         if hasattr(optimizer, "train"):
             optimizer.train()

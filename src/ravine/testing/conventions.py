@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ravine.rules import Rule, all_rules
 from ravine.testing._conformance import known_names
 from ravine.testing._golden import all_golden
-from ravine.testing._peers import AGREES, LIBRARIES, PEERS, Peer
+from ravine.testing._peers import AGREES, LIBRARIES, PEERS, WITHOUT_ROW, Peer
 from ravine.testing._points import BY_READING, POINTS
 
 _INTRODUCTION = f"""\
@@ -23,7 +23,9 @@ Every row names the test that holds it. A stored trajectory is the first ten ite
 problem, from an independent implementation (`tests/testing/test_verify.py`). A library's row runs
 that library beside Ravine's formula: 100 steps in float64 from the same gradients, with a rate
 that changes at every step and most settings away from their defaults
-(`tests/testing/test_peers.py`). *Agrees* means to {AGREES:g} of the largest weight at every
+(`tests/testing/test_peers.py`). Libraries that are built on PyTorch run with float64 as its default
+dtype, because some keep numbers per tensor in the default one, and optax in double precision;
+at their usual settings they round more. *Agrees* means to {AGREES:g} of the largest weight at every
 step; a number is the largest difference that was measured at those settings, and says
 that the two are different algorithms, not which is better. `ravine verify` runs all of it
 here and now.
@@ -34,7 +36,7 @@ def page() -> str:
     """Return the page as Markdown."""
     parts = [_INTRODUCTION, _versions(), _general(), "## Rules\n"]
     parts += [_rule(name) for name in known_names()]
-    parts.append(_by_reading())
+    parts += [_without_row(), _by_reading()]
     return "\n".join(parts)
 
 
@@ -84,6 +86,15 @@ def _peer(row: Peer) -> tuple[str, ...]:
     compared = f"{ours}; {settings}" if settings else ours
     result = "agrees" if row.difference is None else f"{row.difference:.3g}"
     return row.library, f"`{row.call()}`", compared, result, row.differs, f"`test_peer[{row.id}]`"
+
+
+def _without_row() -> str:
+    rows = [(library, f"`{name}`", why) for library, name, why in WITHOUT_ROW]
+    heading = (
+        "## The same name, not run\n\n`tests/testing/test_peer_names.py` holds that every other"
+        " optimizer that a library exports under a name of Ravine's has a row above.\n"
+    )
+    return heading + "\n" + _table(("library", "name", "why"), rows)
 
 
 def _by_reading() -> str:

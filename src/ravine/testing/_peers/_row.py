@@ -85,6 +85,8 @@ class Peer:
         shapes: Shapes of the weights; the run's own when empty.
         ours: The class of `ravine.optim`, made as ``make`` is, where no rule can be traced.
         readout: Whether the weights compared are those to evaluate, not the stored ones.
+        updates: How many gradients and updates make one step of the peer; more than 1 only where
+            optax spreads a step over several updates.
         label: Tells two rows of one rule and library apart.
     """
 
@@ -99,6 +101,7 @@ class Peer:
     shapes: tuple[tuple[int, ...], ...] = ()
     ours: Make | None = None
     readout: bool = False
+    updates: int = 1
     label: str = ""
 
     @property

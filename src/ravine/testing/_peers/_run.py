@@ -7,19 +7,17 @@ from io import StringIO
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
-import numpy as np
 import torch
 
 from ravine.testing._paths import (
     SHAPES,
-    Arrays,
-    Gradient,
     Path,
     gradient,
     largest_difference,
     rates,
     start,
 )
+from ravine.testing._peers._jax import optax_path
 from ravine.testing._peers._row import LIBRARIES, Peer, values
 from ravine.testing._steps import optimizer_path, reference_path
 
@@ -42,11 +40,13 @@ def ravine_path(row: Peer) -> Path:
 def peer_path(row: Peer) -> Path:
     """Return the peer's weights after each step."""
     library = LIBRARIES[row.library]
+    if library.kind == "optax":
+        return optax_path(row)
     module = import_module(library.module)
     # What a library prints and warns of is its own affair.
     with _uncompiled(library.name), redirect_stdout(StringIO()), catch_warnings():
         simplefilter("ignore")
-        return (_optax_path if library.kind == "optax" else _torch_path)(row, module, row.make)
+        return _torch_path(row, module, row.make)
 
 
 @contextmanager
@@ -85,30 +85,3 @@ def _double() -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-def _optax_path(row: Peer, optax: Any, make: Any) -> Path:
-    """Return optax's path in double precision; its rate is a schedule by step."""
-    jax: Any = import_module("jax")
-    hypers = row.hypers()
-    lrs = rates(hypers["lr"])
-    with jax.enable_x64(True):
-        table = jax.numpy.asarray(lrs)
-        scheduled = {**hypers, "lr": lambda count: table[count]}
-        transform = make(optax, None, peer_values(row, scheduled))
-        return _apply(jax, optax, transform, start(row.shapes or SHAPES), gradient, len(lrs))
-
-
-def _apply(
-    jax: Any, optax: Any, transform: Any, begin: Arrays, gradient: Gradient, steps: int
-) -> Path:
-    weights = [jax.numpy.asarray(w) for w in begin]
-    state = transform.init(weights)
-    update = jax.jit(transform.update)
-    path = []
-    for t in range(1, steps + 1):
-        found = [jax.numpy.asarray(g) for g in gradient([np.asarray(w) for w in weights], t)]
-        updates, state = update(found, state, weights)
-        weights = optax.apply_updates(weights, updates)
-        path.append([np.asarray(w).copy() for w in weights])
-    return path
