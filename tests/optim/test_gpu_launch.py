@@ -19,9 +19,9 @@ on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA devic
 def test_in_the_interpreter(tmp_path):
     """In a process of its own: Triton reads the variable when it is first imported."""
     variables = os.environ | {"TRITON_INTERPRET": "1", "RAVINE_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     ran = subprocess.run(
-        [*(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")]
-        + [str(HERE / "gpu_interpreted.py")],
+        [*command, str(HERE / "gpu_interpreted.py")],
         cwd=HERE.parents[1],
         env=variables,
         capture_output=True,

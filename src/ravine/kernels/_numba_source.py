@@ -2,10 +2,10 @@
 
 The step function runs over *chunks*: pieces of weight tensors of at most 32 Ki elements. A chunk
 goes to an inner function as pointers, indexed from 0; indexing into whole tensors is several times
-slower. Pointers and not arrays: as fast, sooner compiled, and loaded from the cache without
-Numba's own code about arrays, which takes as long as importing Numba. ``contract`` is the only fast-math flag: it is as fast as all of them and
-keeps NaN. Sums may also be reordered within a chunk, never across chunks, so that the result
-does not depend on the number of threads.
+slower. Pointers and not arrays: they are as fast, compile sooner, and load from the cache without
+Numba's own code about arrays, which takes as long as importing Numba. ``contract`` is the only
+fast-math flag: it is as fast as all of them and keeps NaN. Sums may also be reordered within a
+chunk, never across chunks, so that the result does not depend on the number of threads.
 """
 
 from ravine.kernels._lower import Program, Stage

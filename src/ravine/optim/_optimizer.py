@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import torch
@@ -282,13 +281,7 @@ def _is_observed(optimizer: RuleOptimizer) -> bool:
     )
 
 
-def _observed_step(optimizer: RuleOptimizer, closure: Callable[[], Any] | None) -> Any:
-    return _recorded(type(optimizer))(optimizer, closure)
-
-
-@cache
-def _recorded(kind: type[RuleOptimizer]) -> Callable[..., Any]:
-    return Optimizer.profile_hook_step(kind._step)
+_observed_step = Optimizer.profile_hook_step(RuleOptimizer._step)
 
 
 @torch.no_grad()
