@@ -121,10 +121,8 @@ def main() -> None:
     if given.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return
-    print(
-        "| problem | optimizer | suggested | interval | ramp | tuned | inside | lost | tuned score |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    heads = ("problem", "optimizer", "suggested", "interval", "ramp", "tuned", "inside")
+    print(f"| {' | '.join(heads)} | lost | tuned score |\n{'|---' * (len(heads) + 2)}|")
     for row in rows:
         print(line(row))
     print(f"\n{sum(row.holds for row in rows)} of {len(rows)} tuned rates lie in the interval")

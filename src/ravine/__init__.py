@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ravine.core.version import __version__
 
 if TYPE_CHECKING:
-    from ravine import optim, plot, schedules, testing
+    from ravine import gradients, optim, plot, schedules, testing
     from ravine._compare import Study, compare
     from ravine.core.errors import DataError, ModelError, RavineError, SettingError
     from ravine.problems import Data, Problem, load_data, named_problem, problem_names
@@ -24,6 +24,7 @@ __all__ = [
     "__version__",
     "compare",
     "get_rule",
+    "gradients",
     "load_data",
     "named_problem",
     "optim",
@@ -42,7 +43,7 @@ _HOMES = {
     "ravine.problems": ("Data", "Problem", "load_data", "named_problem", "problem_names"),
     "ravine.rules": ("Rule", "get_rule", "rule", "rule_names"),
 }
-_MODULES = ("optim", "plot", "schedules", "testing")
+_MODULES = ("gradients", "optim", "plot", "schedules", "testing")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 

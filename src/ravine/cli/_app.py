@@ -38,6 +38,18 @@ _VERIFY = (
     " from independent programs. Each library must agree, or differ by what docs/conventions.md"
     " states. Anything else is shown, and the exit status is 1."
 )
+_CHECK = (
+    "Check the gradients of a model, its loss and a batch, and name the cause of what is wrong.\n\n"
+    "Every parameter tensor and the inputs are tried along random directions; where one disagrees,"
+    " entries are tried until the wrong ones are found. The exit status is 1 where a gradient is"
+    " wrong, 0 where all agree."
+)
+_LR = (
+    "Suggest a learning rate for each optimizer, with an interval.\n\n"
+    "All rates train side by side over several seeds for a short while, and the classic ramp, whose"
+    " rate grows at every step, runs beside them. It is a place to start from: ravine compare"
+    " tunes over the whole budget."
+)
 _PROBLEM, _COMPETITORS = "What is trained", "Who competes"
 _BUDGET, _OUTPUT = "Budget", "Output"
 
@@ -327,3 +339,126 @@ def verify(
     from ravine.cli._verify import run_verify  # noqa: PLC0415 - takes seconds
 
     raise typer.Exit(run_verify(names or [], rules=rules, as_json=as_json))
+
+
+@app.command(help=_CHECK)
+def check(
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="digits|PATH",
+            help="As in compare.",
+            show_default="digits",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="linear|mlp|MODEL",
+            help="A built-in model or your own, as in compare: path/file.py:factory.",
+            show_default="mlp",
+        ),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(metavar="softmax|hinge", help="As in compare.", show_default="softmax"),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Compare every entry, not only random directions.")
+    ] = False,
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", help="Compare so many entries of each tensor.")
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(metavar="N", help="Rows of the batch.", show_default="16")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of weights, batch and directions.")] = 0,
+    curvature: Annotated[
+        bool,
+        typer.Option(
+            "--curvature",
+            help="Also the loss's top curvatures at the initial weights, and the largest rates at"
+            " which gradient descent and momentum are stable there.",
+        ),
+    ] = False,
+    graph: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.svg",
+            help="Draw the computation graph, with values and gradients on its edges.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Check gradients; `_CHECK` is the help."""
+    from ravine.cli._check import CheckRequest, run_check  # noqa: PLC0415 - takes seconds
+
+    request = CheckRequest(data, model, loss, full, sample, batch, seed, curvature, graph, as_json)
+    raise typer.Exit(run_check(request))
+
+
+@app.command(help=_LR)
+def lr(
+    context: typer.Context,
+    data: Annotated[str | None, typer.Option(metavar="digits|PATH", help="As in compare.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="linear|mlp|MODEL", help="As in compare.")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(metavar="softmax|hinge", help="As in compare.")
+    ] = None,
+    problem: Annotated[str | None, typer.Option(metavar="NAME", help="As in compare.")] = None,
+    optimizers: Annotated[
+        str | None, typer.Option(metavar="sgd,momentum,...", help="As in compare.")
+    ] = None,
+    rules: Annotated[Path | None, typer.Option(metavar="FILE.py", help="As in compare.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="As in compare.")
+    ] = None,
+    rates: Annotated[
+        str | None,
+        typer.Option("--lr", metavar="X,Y,...", help="Learning rates to try, at least 3."),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(metavar="SCHEDULE", help="As in compare.", show_default="constant"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="N", help="Seeds, at least 2.", show_default="5")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Passes over the training data.", show_default="a tenth"),
+    ] = None,
+    batch: Annotated[str | None, typer.Option(metavar="N|full", help="As in compare.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Base seed.")] = 0,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Write the figure.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Suggest learning rates; `_LR` is the help."""
+    from ravine.cli._compare import Request  # noqa: PLC0415 - takes seconds
+    from ravine.cli._lr import run_lr  # noqa: PLC0415
+
+    request = Request(
+        data=data,
+        model=model,
+        loss=loss,
+        problem=problem,
+        optimizers=optimizers,
+        rules=rules,
+        settings=settings or [],
+        lr=rates,
+        schedule=schedule,
+        trials=None,
+        seeds=seeds,
+        epochs=epochs,
+        batch=batch,
+        confirm=True,
+        seed=seed,
+        out=None,
+        as_json=as_json,
+        command=context.obj,
+    )
+    run_lr(request, plot)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import typer
@@ -10,10 +11,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ravine.core.errors import SettingError
-from ravine.gradients import Listener, Report, check
+from ravine.gradients import (
+    Listener,
+    Report,
+    check,
+    curvature_report,
+    model_graph,
+    objective,
+)
 from ravine.problems import Problem
 
 DEFAULT_ROWS = 16
+MOMENTUM = 0.9  # for which the largest stable rate is told
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class CheckRequest:
     sample: int | None
     batch: int | None
     seed: int
+    curvature: bool
+    graph: Path | None
     as_json: bool
 
 
@@ -39,12 +50,17 @@ def run_check(request: CheckRequest) -> int:
     problem = Problem(
         request.model or "mlp", request.data or "digits", loss=request.loss or "softmax"
     )
+    if request.graph is not None and request.graph.suffix != ".svg":
+        raise SettingError(f"--graph must be a file ending in .svg, got {request.graph}")
+    if request.as_json and request.curvature:
+        raise SettingError("--json prints the check alone; leave out --curvature")
+    batch = training_batch(problem, request.batch, request.seed)
     errors = Console(stderr=True, highlight=False)
     with _watch(errors) as listener:
         report = check(
             problem.build(request.seed),
             problem.loss,
-            training_batch(problem, request.batch, request.seed),
+            batch,
             full=request.full,
             sample=request.sample,
             seed=request.seed,
@@ -54,7 +70,21 @@ def run_check(request: CheckRequest) -> int:
         typer.echo(report.json())
     else:
         show(report, Console(highlight=False))
+    if request.curvature:
+        typer.echo(_curvature(problem, batch, request.seed))
+    if request.graph is not None:
+        model_graph(problem.build(request.seed), problem.loss, batch).save(request.graph)
+        errors.print(f"graph: {request.graph}", markup=False, soft_wrap=True)
     return 0 if report.ok else 1
+
+
+def _curvature(problem: Problem, batch: tuple[torch.Tensor, torch.Tensor], seed: int) -> str:
+    """Return what the curvature at a seed's initial weights says of rates, as text."""
+    # The loss as torch's own class, where it is that: curvlinops knows it.
+    loss = torch.nn.CrossEntropyLoss() if problem.loss_name == "softmax" else problem.loss
+    # In evaluation, since dropout and a batch's statistics would make another loss of each call.
+    at_start = objective(problem.build(seed).eval(), loss, batch)
+    return curvature_report(at_start, momentum=MOMENTUM).text()
 
 
 def training_batch(

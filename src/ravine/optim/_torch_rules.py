@@ -1,7 +1,7 @@
 """Which rule a group of settings asks for."""
 
-from dataclasses import dataclass
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 

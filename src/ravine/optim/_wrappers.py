@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, final
 
-import torch
-
 from ravine.core.errors import SettingError
 from ravine.optim._descent import SGD
 from ravine.optim._from_rule import from_rule
@@ -33,6 +31,7 @@ class SAM(RuleOptimizer):
     Raises:
         SettingError: When the base does not know a setting, or has one of the name ``rho``.
 
+    >>> import torch
     >>> weight = torch.nn.Parameter(torch.ones(3))
     >>> optimizer = SAM([weight], lr=0.1, momentum=0.9)
     >>> def closure():
@@ -69,6 +68,7 @@ class Lookahead(RuleOptimizer):
         SettingError: When the base does not know a setting, or has one of the name ``k`` or
             ``alpha``.
 
+    >>> import torch
     >>> weight = torch.nn.Parameter(torch.ones(3))
     >>> optimizer = Lookahead([weight], base="adam", k=5, lr=0.1)
     >>> weight.grad = torch.ones(3)

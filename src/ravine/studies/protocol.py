@@ -27,7 +27,7 @@ TUNE_SEEDS, SELECT_SEEDS, CONFIRM_SEEDS = 3, 5, 20
 SELECTED = 3  # settings that pass from tuning to selection
 EXTRA_TRIALS = 4  # settings added for every optimizer when one is best at the border
 # Studies of neighbouring base seeds share no seed while they use fewer than this.
-_SEEDS_PER_STUDY = 10_000
+SEEDS_PER_STUDY = 10_000
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def make_plan(
         check_integer("seeds", seeds, 1)
     tuned = TUNE_SEEDS if confirm or seeds is None else seeds
     confirmed = (CONFIRM_SEEDS if seeds is None else seeds) if confirm else 0
-    numbers = itertools.count(seed * _SEEDS_PER_STUDY)
+    numbers = itertools.count(seed * SEEDS_PER_STUDY)
     pools = (tuned, SELECT_SEEDS if confirm else 0, confirmed)
     tune, select, last = (tuple(next(numbers) for _ in range(size)) for size in pools)
     grid = rate_grid(12 if trials is None else trials) if rates is None else _checked(rates)

@@ -1,5 +1,6 @@
-"""The checks that Ravine's own rules pass, for yours."""
+"""The checks that Ravine's own rules and models pass, for yours."""
 
 from ravine.testing._contract import check_rule
+from ravine.testing._gradients import assert_gradients
 
-__all__ = ["check_rule"]
+__all__ = ["assert_gradients", "check_rule"]

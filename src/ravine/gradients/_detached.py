@@ -1,0 +1,97 @@
+"""Experiments on parameters whose gradient is missing, whole or in part."""
+
+import traceback
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from ravine.gradients._place import Place
+from ravine.gradients._report import Finding
+from ravine.gradients._sandbox import Sandbox
+
+_DATA = Tensor.data.__get__  # type: ignore[attr-defined]
+_CUTS = {Tensor.detach: "detach()", torch.detach: "detach()", _DATA: ".data"}
+_SWITCH = torch._C._set_grad_enabled
+
+
+class _LetThrough(TorchFunctionMode):
+    """Makes `detach()`, `.data` and `torch.no_grad` let gradients through, and notes where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cuts: list[str] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func in _CUTS and args[0].requires_grad:
+            self._note(_CUTS[func])
+            return args[0]
+        if func is _SWITCH and args and not args[0]:
+            self._note("torch.no_grad()")
+            return None
+        return func(*args, **(kwargs or {}))
+
+    def _note(self, what: str) -> None:
+        place = f"{what}{_caller()}"
+        if place not in self.cuts:
+            self.cuts.append(place)
+
+
+def gradients_let_through(box: Sandbox) -> tuple[list[Tensor | None], list[str]]:
+    """Return the gradients with every cut of the graph undone, and where the cuts are.
+
+    The forward pass is the same; only what autograd records differs. A cut written in a way that
+    cannot be undone gives no gradients and no places.
+    """
+    box.hold()
+    with _LetThrough() as mode:
+        try:
+            loss = box.forward()
+            found = torch.autograd.grad(loss, box.subjects, allow_unused=True)
+        except Exception:  # undoing a cut may break code that relies on it
+            return [], []
+    return [None if one is None else one.detach() for one in found], mode.cuts
+
+
+def missing_gradient(place: Place, box: Sandbox, which: int, generator: torch.Generator) -> Finding:
+    """Return the finding for a parameter without a gradient, decided by moving it."""
+    name = box.names[which]
+    slope = place.ladder(place.direction([which], generator))
+    if abs(slope.numeric) <= 10 * slope.error:
+        said = "unused: autograd gives no gradient, and moving it does not change the loss"
+        return Finding(name, "no-gradient", said, error=False)
+    said = (
+        f"detached: autograd gives no gradient, yet the loss changes by {slope.numeric:.3g} per"
+        " unit along a random direction"
+    )
+    through, cuts = gradients_let_through(box)
+    if through and through[which] is not None:
+        said += f"; with {', '.join(cuts)} made to let gradients through, it has one"
+    index, numeric = _largest_entry(place, which, through[which] if through else None)
+    return Finding(name, "no-gradient", said, True, index, 0.0, numeric)
+
+
+def frozen(name: str) -> Finding:
+    """Return the note for a parameter that asks for no gradient."""
+    said = "frozen: requires_grad is False, so it is not checked"
+    return Finding(name, "no-gradient", said, error=False)
+
+
+def _largest_entry(
+    place: Place, which: int, gradient: Tensor | None
+) -> tuple[tuple[int, ...], float]:
+    """Return an entry the loss depends on, and its numeric derivative."""
+    entry = 0 if gradient is None else int(gradient.abs().argmax())
+    slope = place.pair(which, entry)
+    shape = place.base[which].shape
+    return tuple(int(i) for i in torch.unravel_index(torch.tensor(entry), shape)), slope.numeric
+
+
+def _caller() -> str:
+    """Return `` at file:line`` of the innermost frame outside torch and this package."""
+    own = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+    for frame in reversed(traceback.extract_stack()):
+        if not frame.filename.startswith(own):
+            return f" at {Path(frame.filename).name}:{frame.lineno}"
+    return ""

@@ -1,0 +1,104 @@
+"""What a wrong gradient looks like: a factor, a sign, a transpose, a neighbour, a term left out."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+_NEAR = 1e-4  # of the largest entry: two values that differ by less are the same here
+
+
+def pattern(analytic: Tensor, entries: Tensor, numeric: Tensor, sizes: dict[str, int]) -> str:
+    """Return in words how an analytic gradient differs from numeric values.
+
+    Args:
+        analytic: The whole gradient, of any shape.
+        entries: Flat indices of the entries that have a numeric value, int64 [N].
+        numeric: Those values [N].
+        sizes: Numbers that a factor may be, by what they count, such as the batch.
+
+    >>> a = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> pattern(a, torch.arange(4), -a.flatten(), {})
+    'the sign is wrong: autograd gives -1 times the numeric value in every entry looked at'
+    >>> pattern(a, torch.arange(4), a.T.flatten(), {})
+    'it is the transpose of what it should be'
+    """
+    given = analytic.reshape(-1)[entries].double()
+    numeric = numeric.double()
+    size = float(torch.maximum(given.abs().max(), numeric.abs().max()))
+    near = _NEAR * size
+    if bool((given.abs() <= near).all()):
+        return "autograd gives 0 in every entry looked at, where the numeric values are not 0"
+    ratio = float((given * numeric).sum() / numeric.square().sum()) if numeric.any() else 0.0
+    if ratio and bool(((given - ratio * numeric).abs() <= near).all()):
+        return _factor(ratio, sizes)
+    for words, other in _rearranged(analytic):
+        if bool((other.reshape(-1)[entries].double() - numeric).abs().le(near).all()):
+            return words
+    return _partly(analytic, given, numeric, near)
+
+
+def _factor(ratio: float, sizes: dict[str, int]) -> str:
+    """Return the words for a constant ratio autograd / numeric."""
+    if abs(ratio + 1) < 1e-3:
+        return (
+            "the sign is wrong: autograd gives -1 times the numeric value in every entry looked at"
+        )
+    for what, count in sizes.items():
+        for value, words in ((count, f"{what}, {count}"), (1 / count, f"1 / {what}, 1 / {count}")):
+            if count > 1 and abs(ratio / value - 1) < 1e-3:
+                return f"a factor is wrong: autograd gives {ratio:.6g} times it, which is {words}"
+    simple = Fraction(ratio).limit_denominator(16)
+    near = bool(simple) and abs(float(simple) / ratio - 1) < 1e-3
+    shown = str(simple) if near else f"{ratio:.6g}"
+    return f"a factor is wrong: autograd gives {shown} times the numeric value in every entry"
+
+
+def _rearranged(analytic: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """Yield the gradient with its entries moved, and the words for each way."""
+    if analytic.ndim >= 2 and analytic.shape[0] == analytic.shape[1]:
+        yield "it is the transpose of what it should be", analytic.transpose(0, 1)
+    if analytic.ndim >= 2 and analytic.shape[-1] == analytic.shape[-2]:
+        yield (
+            "it is the transpose, in its last two dimensions, of what it should be",
+            analytic.transpose(-1, -2),
+        )
+    for axis in range(analytic.ndim):
+        if analytic.shape[axis] > 1:
+            for shift in (1, -1):
+                yield (
+                    f"every entry is that of its neighbour along dimension {axis}",
+                    analytic.roll(shift, axis),
+                )
+            yield (
+                f"its entries are in reverse order along dimension {axis}",
+                analytic.flip(axis),
+            )
+
+
+def _partly(analytic: Tensor, given: Tensor, numeric: Tensor, near: float) -> str:
+    """Return the words where some entries agree, or none of the simple patterns holds."""
+    wrong = (given - numeric).abs() > near
+    zero = given.abs() <= near * 1e-3
+    share = f"{int(wrong.sum())} of {len(given)} entries looked at are wrong"
+    if wrong.any() and bool(zero[wrong].all()):
+        return f"a term is left out: {share}, and there autograd gives 0"
+    for axis in range(analytic.ndim):
+        if analytic.shape[axis] > 1 and _constant(analytic, axis):
+            return (
+                f"a reduction is wrong: autograd's gradient is the same all along dimension {axis},"
+                f" the numeric one is not ({share})"
+            )
+    if not wrong.all():
+        return f"{share}, the others agree"
+    ratios = (given / numeric)[numeric.abs() > near]
+    if not len(ratios):
+        return "the numeric values are 0 where autograd's are not"
+    low, high = float(ratios.min()), float(ratios.max())
+    return f"no single factor: autograd / numeric lies between {low:.4g} and {high:.4g}"
+
+
+def _constant(analytic: Tensor, axis: int) -> bool:
+    first = analytic.narrow(axis, 0, 1)
+    return bool((analytic - first).abs().max() <= 1e-9 * analytic.abs().max())

@@ -1,0 +1,143 @@
+"""A scalar function at many points that differ from a base in one entry of one tensor."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ravine.core.errors import first_line
+from ravine.gradients._listening import Listener, Silent
+
+MEMORY = 64 * 2**20  # bytes that the points of one batch may take together, at least one point
+MOST_POINTS = 512  # more at once is no faster, and leaves the processor's cache
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A scalar function of tensors, in the two forms that finite differences need.
+
+    Args:
+        names: Of the tensors, for messages.
+        tensors: The base point; contiguous, without gradient, edited in place and put back.
+        value: The function at what `tensors` hold now, as a tensor with one element.
+        pure: The same function of a list of tensors, for `torch.vmap`.
+        listener: Hears of progress, and when a tensor's points cannot be batched.
+    """
+
+    names: Sequence[str]
+    tensors: Sequence[Tensor]
+    value: Callable[[], Tensor]
+    pure: Callable[[Sequence[Tensor]], Tensor]
+    listener: Listener = field(default_factory=Silent)
+
+
+def values_at(objective: Objective, which: int, entries: Tensor, moves: Tensor) -> Tensor:
+    """Return the function where one entry of one tensor is moved, for many moves.
+
+    Points are evaluated in batches with `torch.vmap`, the other tensors shared by all, so that
+    what comes before the moved tensor is computed once. Where that is impossible (an old-style
+    `autograd.Function`, control flow that depends on data) or gives other values than the plain
+    function, points are evaluated one by one.
+
+    Args:
+        objective: The function and its base point.
+        which: Number of the tensor that is moved.
+        entries: Flat index of the moved entry for each point, int64 [N].
+        moves: What is added to it, of the tensor's dtype [N].
+
+    Returns:
+        Values [N], of the function's own dtype.
+    """
+    if len(entries) < 4:
+        return _one_by_one(objective, which, entries, moves, "")
+    batch = _batch_size(objective, which)
+    reason = _why_not_batched(objective, which, entries, moves)
+    if reason is not None:
+        objective.listener.noticed(f"entries are evaluated one by one: {reason}")
+        return _one_by_one(objective, which, entries, moves, objective.names[which])
+    parts = []
+    for start in range(0, len(entries), batch):
+        chunk = slice(start, start + batch)
+        parts.append(_batched(objective, which, entries[chunk], moves[chunk]))
+        done = min(start + batch, len(entries))
+        objective.listener.progressed(objective.names[which], done, len(entries))
+    return torch.cat(parts)
+
+
+def _one_by_one(
+    objective: Objective, which: int, entries: Tensor, moves: Tensor, what: str
+) -> Tensor:
+    """Evaluate points singly; the base tensor is edited in place and put back exactly."""
+    flat = objective.tensors[which].view(-1)
+    values = []
+    for done, (entry, move) in enumerate(zip(entries.tolist(), moves, strict=True), start=1):
+        kept = flat[entry].clone()
+        try:
+            flat[entry] += move
+            values.append(objective.value().detach().reshape(()).clone())
+        finally:
+            flat[entry] = kept
+        if what and done % 256 == 0:
+            objective.listener.progressed(what, done, len(entries))
+    return torch.stack(values)
+
+
+def _batched(objective: Objective, which: int, entries: Tensor, moves: Tensor) -> Tensor:
+    base = objective.tensors[which]
+    points = base.expand(len(entries), *base.shape).reshape(len(entries), -1)
+    points = points.clone() if points.data_ptr() == base.data_ptr() else points
+    points[torch.arange(len(entries), device=base.device), entries] += moves
+    others = list(objective.tensors)
+
+    def at(moved: Tensor) -> Tensor:
+        others[which] = moved
+        return objective.pure(others).reshape(())
+
+    stacked = points.view(len(entries), *base.shape)
+    with torch.no_grad():
+        return torch.vmap(at, randomness="same")(stacked).detach()
+
+
+def _why_not_batched(
+    objective: Objective, which: int, entries: Tensor, moves: Tensor
+) -> str | None:
+    """Return None where a batch of points gives the values of single ones, else the reason."""
+    try:
+        together = _batched(objective, which, entries[:2], moves[:2])
+    except Exception as error:  # whatever a user's function raises under vmap
+        return f"torch.vmap raises {first_line(error).split('. ')[0]}"
+    singly = _one_by_one(objective, which, entries[:2], moves[:2], "")
+    # A value that differs by rounding is as good; masks or statistics that differ are not.
+    near = 1e3 * torch.finfo(singly.dtype).eps
+    if not torch.allclose(together, singly, rtol=near, atol=0.0, equal_nan=True):
+        return "a batch of points has other values than single ones"
+    return None
+
+
+def _batch_size(objective: Objective, which: int) -> int:
+    """Return how many points fit into the memory allowed, from what one evaluation allocates."""
+    base = objective.tensors[which]
+    with torch.no_grad(), _Allocated() as allocated:
+        objective.value()
+    one = allocated.size + 2 * base.numel() * base.element_size()
+    return int(max(1, min(MOST_POINTS, MEMORY // one)))
+
+
+class _Allocated(TorchDispatchMode):
+    """Sums the sizes of what tensor operations take and make: more than is ever alive at once.
+
+    What they take counts too, since `torch.vmap` may copy a shared operand for every point.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for one in (*args, *(result if isinstance(result, tuple | list) else (result,))):
+            if isinstance(one, Tensor):
+                self.size += one.numel() * one.element_size()
+        return result

@@ -1,0 +1,95 @@
+"""From a tensor that disagrees along a direction to its wrong entries."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ravine.gradients._listening import Listener
+from ravine.gradients._place import TOLERANCE, Place, Slope
+from ravine.gradients._points import values_at
+
+MOST_FOUND = 8  # wrong entries looked up in a tensor where many are
+MOST_COMPARED = 512  # entries whose numeric value is taken to see a pattern
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Entries of a tensor that are wrong, each confirmed, and numeric values of a sample."""
+
+    entries: list[int]
+    slopes: list[Slope]
+    sampled: Tensor
+    numeric: Tensor
+
+
+def wrong_entries(
+    place: Place, which: int, generator: torch.Generator, listener: Listener
+) -> Wrong:
+    """Return wrong entries of a tensor by halving, and a sample to see their pattern in.
+
+    A group whose random direction agrees with the gradient is left out as a whole, so one wrong
+    entry of N takes about 2 log2 N slopes.
+    """
+    found: list[int] = []
+    slopes: list[Slope] = []
+    waiting = [torch.arange(place.base[which].numel())]
+    while waiting and len(found) < MOST_FOUND:
+        group = waiting.pop()
+        if len(group) == 1:
+            slope = place.pair(which, int(group))
+            if not slope.agrees and not slope.kink:
+                found.append(int(group))
+                slopes.append(slope)
+            continue
+        waiting += disagreeing_halves(place, which, group, generator)
+    sampled = _sample(place.base[which].numel(), found, generator)
+    return Wrong(found, slopes, sampled, numeric_entries(place, which, sampled, listener))
+
+
+def numeric_entries(place: Place, which: int, entries: Tensor, listener: Listener) -> Tensor:
+    """Return central differences of the loss by some entries of one tensor [N]."""
+    step = torch.finfo(place.box.dtype).eps ** (1 / 3)
+    flat = place.base[which].view(-1)[entries]
+    width = step * flat.abs().clamp(min=place.scales[which])
+    up, down = (flat + width) - flat, (flat - width) - flat
+    values = values_at(
+        place.objective(listener), which, entries.repeat(2), torch.cat([up, down])
+    ).double()
+    place.evaluations += 2 * len(entries)
+    high, low = values.view(2, -1)
+    return (high - low) / (up - down).double()
+
+
+def suspects(place: Place, which: int, entries: Tensor, numeric: Tensor) -> list[int]:
+    """Return the entries whose numeric value disagrees with the gradient, worst first."""
+    gradient = place.gradients[which]
+    assert gradient is not None
+    given = gradient.view(-1)[entries].double()
+    tolerance = TOLERANCE[place.box.dtype]
+    step = torch.finfo(place.box.dtype).eps ** (1 / 3) * place.scales[which]
+    typical = float(gradient.double().square().mean().sqrt())
+    allowed = 10 * tolerance * torch.maximum(given.abs(), numeric.abs())
+    allowed += 10 * tolerance * typical + 10 * place.noise / step
+    excess = (given - numeric).abs() - allowed
+    excess[numeric.isnan()] = float("inf")
+    order = excess.argsort(descending=True)
+    return [int(entries[i]) for i in order[: int((excess > 0).sum())]]
+
+
+def disagreeing_halves(
+    place: Place, which: int, group: Tensor, generator: torch.Generator
+) -> list[Tensor]:
+    """Return the halves of a group of entries whose random direction disagrees, last one first."""
+    return [
+        half
+        for half in reversed(group.tensor_split(2))
+        if not place.glance(place.direction([which], generator, half))
+    ]
+
+
+def _sample(count: int, found: list[int], generator: torch.Generator) -> Tensor:
+    if count <= MOST_COMPARED:
+        return torch.arange(count)
+    drawn = torch.randint(count, (MOST_COMPARED // 2,), generator=generator)
+    return torch.cat([torch.tensor(found, dtype=torch.int64), drawn]).unique()
