@@ -74,7 +74,7 @@ def method_settings_table(
 def libraries_table(name: str) -> str:
     """Return the table of what other libraries make of a rule; empty when none has it."""
     rows = [_library(peer) for peer in PEERS if peer.rule == name]
-    return table(("library", "call", "convention here", "same numbers"), rows) if rows else ""
+    return table(("library", "call", "compared with", "same numbers"), rows) if rows else ""
 
 
 def _library(peer: Peer) -> tuple[str, str, str, str]:
@@ -82,7 +82,10 @@ def _library(peer: Peer) -> tuple[str, str, str, str]:
     words = f"{same}; {peer.differs}" if peer.differs else same
     around = "".join(f", {modifier}" for modifier in peer.modifiers)
     call = peer.call().replace("|", "\\|")
-    return peer.library, f"`{call}`", f"{peer.convention or 'default'}{around}", words
+    # Rows of one call are told apart by what the call was given.
+    settings = "".join(f"; `{name}` {value:g}" for name, value in peer.settings.items())
+    ours = f"{peer.convention or 'default'}{around}{settings}"
+    return peer.library, f"`{call}`", ours, words
 
 
 def _number(value: float) -> str:

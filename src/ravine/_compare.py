@@ -11,6 +11,7 @@ import pandas as pd
 from ravine.problems import Problem
 from ravine.reports import write_report
 from ravine.rules import Rule
+from ravine.schedules import Schedule
 from ravine.studies.contestants import DEFAULT_OPTIMIZERS
 from ravine.studies.listening import Listener
 from ravine.studies.order import Order
@@ -84,7 +85,7 @@ def compare(
     seeds: int | None = None,
     epochs: int | None = None,
     batch: int | str | None = None,
-    schedule: str | None = None,
+    schedule: str | Schedule | None = None,
     settings: Mapping[str, float] | None = None,
     confirm: bool = True,
     seed: int = 0,

@@ -38,8 +38,20 @@ class Model(nn.Module):
 
 
 def request(**given):
-    empty = dict.fromkeys(("data", "model", "loss", "sample", "batch"))
-    return CheckRequest(**(empty | {"full": False, "seed": 0, "as_json": False} | given))
+    empty = dict.fromkeys(("data", "model", "loss", "sample", "batch", "graph"))
+    off = {"full": False, "seed": 0, "as_json": False, "curvature": False}
+    return CheckRequest(**(empty | off | given))
+
+
+def test_curvature_and_graph_beside_the_check(tmp_path, capsys):
+    graph = tmp_path / "graph.svg"
+    assert run_check(request(model="mlp:4", batch=4, curvature=True, graph=graph)) == 0
+    assert "gradient descent is stable here up to lr" in capsys.readouterr().out
+    assert graph.read_text(encoding="utf-8").startswith("<svg")
+    with pytest.raises(RavineError, match=r"--graph must be a file ending in \.svg"):
+        run_check(request(graph=tmp_path / "graph.png"))
+    with pytest.raises(RavineError, match="leave out --curvature"):
+        run_check(request(curvature=True, as_json=True))
 
 
 def test_a_sound_model_exits_0(capsys):

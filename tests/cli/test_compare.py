@@ -1,17 +1,20 @@
 """`ravine compare` from its options to its output, with a population that trains nothing."""
 
 import inspect
+import io
 import json
 import shlex
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 import ravine
 from ravine.cli import main
-from ravine.cli._results import ranking_table
+from ravine.cli._results import ranking_table, show_results
 from ravine.population import Population
 from ravine.population._workers import WorkerError
 from ravine.studies.storage import read_study, read_trials
@@ -218,6 +221,21 @@ def test_a_target_that_was_missed_is_not_one_that_was_never_set(target, shown):
     assert to_target == [shown]
     assert list(table.columns[-1].cells) == ["0"]
     assert table.caption == "diverged or stopped while tuning and selecting: sgd 4"
+
+
+@pytest.mark.parametrize(("width", "alone"), [(80, False), (120, True)])
+def test_long_names_stay_whole_and_the_time_of_a_step_goes_first(width, alone, tmp_path):
+    row = {"optimizer": "rmsprop_centred_momentum", "lr": 1.58e-05, "score": 0.9513}
+    row |= {"low": 0.9413, "high": 0.9875, "steps_to_target": 12345.0}
+    row |= {"seconds_per_step": 1.2345e-2, "failures": 20, "tuning_failures": 0}
+    page = {"score": {"name": "accuracy"}, "protocol": {"confidence": 0.95}, "target": 0.9}
+    page |= {"settings": {"confirm": True, "seeds": {"confirm": 20}}, "ranking": [row]}
+    page |= {"problem": {"model": "mlp", "data": "digits"}, "winner": None, "verdict": "none"}
+    written = io.StringIO()
+    show_results(SimpleNamespace(json=page, folder=tmp_path), Console(file=written, width=width))
+    [line] = [one for one in written.getvalue().splitlines() if one.startswith("rmsprop")]
+    cells = ["rmsprop_centred_momentum", "1.58e-05", "95.13 %", "94.13 to 98.75 %", "12345 steps"]
+    assert " ".join(line.split()) == " ".join([*cells, *(["12,345 µs"] if alone else []), "20"])
 
 
 def test_unexpected_errors_keep_their_traceback(monkeypatch, command):

@@ -1,5 +1,7 @@
 """Parameters of every kind, groups, closures, and the errors of optimizers."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -45,11 +47,19 @@ def test_parameters_of_any_layout_equal_torch():
     assert_same(ours, theirs)
 
 
-def test_a_gradient_that_is_a_negated_view_is_read_right():
-    weight = parameter(1.0, 2.0)
-    weight.grad = torch._neg_view(torch.ones(2))
-    SGD([weight], lr=0.5).step()
-    assert weight.tolist() == [1.5, 2.5]
+@pytest.mark.parametrize("size", [1, 2])
+def test_negated_gradients_as_autograd_makes_them_are_read_right(size):
+    """Contiguous ones of several elements, which autograd never makes, only a first step reads."""
+    weight = nn.Parameter(torch.zeros(size))
+    optimizer = SGD([weight], lr=0.5)
+    weight.grad = torch._neg_view(torch.ones(size))
+    optimizer.step()
+    assert weight.tolist() == [0.5] * size
+    for step in range(2, 5):
+        weight.grad = torch.complex(torch.zeros(size), torch.ones(size)).conj().imag
+        assert weight.grad.is_neg()
+        optimizer.step()
+        assert weight.tolist() == [0.5 * step] * size
 
 
 def test_clipping_over_parameters_of_two_dtypes_uses_one_norm():
@@ -195,14 +205,29 @@ def test_implementations_of_torch_are_accepted_and_change_nothing():
 
 
 def test_unknown_settings_are_errors_everywhere():
-    with pytest.raises(TypeError, match="unknown argument 'momentun'; did you mean 'momentum'"):
+    with pytest.raises(TypeError, match="keyword argument 'momentun'; did you mean 'momentum'"):
         SGD([parameter(1.0)], momentun=0.9)
     with pytest.raises(ValueError, match="unknown setting of a parameter group 'momentun'"):
         SGD([{"params": [parameter(1.0)], "momentun": 0.9}])
+    meant = "'learning_rate'; did you mean 'lr'[?]"
+    with pytest.raises(TypeError, match=f"^unexpected keyword argument {meant}"):
+        Adam([parameter(1.0)], learning_rate=0.9)
+    with pytest.raises(ValueError, match=f"unknown setting of a parameter group {meant}"):
+        Adam([{"params": [parameter(1.0)], "learning_rate": 0.9}])
     with pytest.raises(ValueError, match="unknown setting of sgd 'momentum'"):
         from_rule(get_rule("sgd"))([parameter(1.0)], momentum=0.9)
     with pytest.raises(ValueError, match="lr must be > 0, got 0"):
         from_rule(get_rule("sgd"))([parameter(1.0)], lr=0)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Lion", "LARS", "Prodigy", "SAM", "Lookahead"])
+def test_a_setting_that_is_no_number_is_refused(name):
+    with pytest.raises(ValueError, match=r"^lr must be a number, got None"):
+        getattr(ravine.optim, name)([parameter(1.0)], lr=None)
+    optimizer = Adam([parameter(1.0)])
+    optimizer.param_groups[0]["betas"] = (None, 0.9)
+    with pytest.raises(ValueError, match=r"^betas\[0\] must be a number, got None"):
+        optimizer.step()
 
 
 def test_sparse_and_complex_are_refused_before_anything_changes():
@@ -223,11 +248,17 @@ def test_the_wrong_view_is_never_evaluated_or_trained_silently():
     with optimizer.readout():  # nothing has begun: both views are the same
         assert weight.item() == 1.0
     optimizer.step()
-    stored = weight.item()
+    stored, saved = weight.item(), optimizer.state_dict()
     with optimizer.readout():
         assert weight.item() == 0.5 != stored
         with pytest.raises(RuntimeError, match="must not be called inside readout"):
             optimizer.step()
+        with pytest.raises(RuntimeError, match=r"state_dict\(\) must not be.*leave its block"):
+            optimizer.state_dict()
+        with pytest.raises(RuntimeError, match=r"load_state_dict\(\) must not be.*leave its block"):
+            optimizer.load_state_dict(saved)
+        with pytest.raises(RuntimeError, match="copy and pickle must not be"):
+            copy.deepcopy(optimizer)
         with pytest.raises(RuntimeError, match="must not be nested"), optimizer.readout():
             pass
     assert weight.item() == stored

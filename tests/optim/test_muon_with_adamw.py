@@ -227,24 +227,6 @@ def test_nothing_to_train_is_an_error_as_in_torch():
         MuonWithAdamW([])
 
 
-def test_closure_hooks_and_zero_grad():
-    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
-    optimizer = MuonWithAdamW(model)
-    calls = []
-    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
-    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
-
-    def closure():
-        optimizer.zero_grad()
-        loss = model(torch.ones(1, 2)).square().sum()
-        loss.backward()
-        return loss
-
-    first = optimizer.step(closure)
-    assert first.item() > optimizer.step(closure).item()
-    assert calls == ["before", "after"] * 2
-
-
 def test_a_refused_gradient_changes_nothing():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     before = copy.deepcopy(model)
@@ -281,6 +263,10 @@ def test_bad_groups_are_named():
         MuonWithAdamW([{"params": [vector], "use_muon": True}])
     with pytest.raises(ValueError, match="unknown setting of a parameter group 'betas'"):
         MuonWithAdamW([{"params": [matrix], "use_muon": True, "betas": (0.9, 0.9)}])
+    with pytest.raises(ValueError, match="unknown setting of a parameter group 'state_dtype'"):
+        MuonWithAdamW([{"params": [matrix], "use_muon": False, "state_dtype": "int8"}])
+    with pytest.raises(ValueError, match="capturable must be False, got True"):
+        MuonWithAdamW([{"params": [matrix], "use_muon": False, "capturable": True}])
     with pytest.raises(ValueError, match="parameters must be real"):
         MuonWithAdamW([{"params": [nn.Parameter(torch.zeros(2, 2, dtype=torch.complex64))],
                         "use_muon": True}])  # fmt: skip

@@ -245,7 +245,7 @@ def test_what_cannot_be_is_refused_when_it_is_given():
     with pytest.raises(SettingError, match="must be 'nearest' for weights"):
         ours.Adam([{"params": [half, weight], "param_rounding": "kahan"}])
     with pytest.raises(
-        TypeError, match=r"unexpected keyword argument 'statedtype': .* did you mean 'state_dty"
+        TypeError, match=r"^unexpected keyword argument 'statedtype'; did you mean 'state_dtype'\? "
     ):
         ours.Adam([weight], statedtype="int8")
 
@@ -257,8 +257,10 @@ def test_rules_that_cannot_be_stored_so_say_why():
         clipped([weight], state_dtype="int8")
     with pytest.raises(SettingError, match="sums"):
         ours.LAMB([{"params": [weight], "state_dtype": "int8"}])
-    with pytest.raises(SettingError, match="two gradients"):
+    with pytest.raises(SettingError, match="sam_around_sgd, which takes two gradients"):
         ours.SAM([{"params": [weight], "state_dtype": "int8"}])
+    with pytest.raises(SettingError, match="for lookahead_around_adam, got 'int8'"):
+        ours.Lookahead([weight], base="adam", state_dtype="int8")
     with pytest.raises(SettingError, match="its state z is a copy of the weights"):
         ours.ScheduleFreeSGD([weight], state_dtype="int8")
     ours.ScheduleFreeSGD([weight], state_dtype="bfloat16")

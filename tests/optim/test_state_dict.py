@@ -147,6 +147,72 @@ def test_a_checkpoint_may_ask_for_what_is_refused():
         optimizer.load_state_dict(saved)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"capturable": True}, "capturable must be False, got True"),
+        ({"lr": -5}, "lr must be >= 0, got -5"),
+        ({"betas": (0.9,)}, "betas must be two numbers"),
+        ({"bogus": 1}, "unknown setting of a parameter group 'bogus'"),
+    ],
+)
+def test_a_refused_checkpoint_changes_nothing(changed, message):
+    [weight], [other] = twins([(3,)])
+    made = Adam([weight], lr=0.1), torch.optim.Adam([other], lr=0.7)
+    for p, optimizer in zip((weight, other), made, strict=True):
+        for _ in range(2):
+            p.grad = torch.ones_like(p)
+            optimizer.step()
+    saved = made[1].state_dict()
+    saved["param_groups"][0].update(changed)
+    before = copy.deepcopy(made[0].state_dict())
+    with pytest.raises(ValueError, match=message):
+        made[0].load_state_dict(saved)
+    after = made[0].state_dict()
+    assert after["param_groups"] == before["param_groups"]
+    assert after["state"].keys() == before["state"].keys() == {0}
+    for key, value in before["state"][0].items():
+        assert torch.equal(after["state"][0][key], value)
+
+
+def test_groups_of_a_schedule_and_of_another_number_are_loaded_as_in_torch():
+    [weight], [other] = twins([(3,)])
+    optimizer, theirs = Adam([weight]), torch.optim.Adam([other])
+    torch.optim.lr_scheduler.OneCycleLR(theirs, 0.5, total_steps=9)
+    optimizer.load_state_dict(theirs.state_dict())
+    assert optimizer.param_groups[0]["max_lr"] == 0.5
+    two = torch.optim.Adam([{"params": [other]}, {"params": []}]).state_dict()
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        optimizer.load_state_dict(two)
+
+
+@pytest.mark.parametrize("settings", [{}, {"state_dtype": "bfloat16"}])
+def test_a_velocity_that_is_none_begins_at_the_next_step(settings):
+    """torch's SGD writes None for it while its momentum is 0."""
+    weight, other = (nn.Parameter(torch.ones(3)) for _ in range(2))
+    saved = torch.optim.SGD([other], lr=0.5, momentum=0.9, dampening=0.5).state_dict()
+    saved["state"] = {0: {"momentum_buffer": None}}
+    optimizer = SGD([weight], momentum=0.9, **settings)
+    optimizer.load_state_dict(saved)
+    for expected in (0.5, -0.2):  # velocities 1 and 0.9 + 0.5
+        weight.grad = torch.ones(3)
+        optimizer.step()
+        assert weight.tolist() == pytest.approx([expected] * 3, abs=5e-3 if settings else 1e-6)
+
+
+@pytest.mark.parametrize(("settings", "after"), [({}, 0), ({}, 1), ({"state_dtype": "int8"}, 1)])
+def test_adagrads_shared_sums_stay_shared_over_steps(settings, after):
+    [weight], _ = twins([(300,)])
+    optimizer = Adagrad([weight], **settings)
+    for step in range(3):
+        if step == after:
+            optimizer.share_memory()
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+    shared = {key for key, value in optimizer.state[weight].items() if value.is_shared()}
+    assert shared == optimizer.state[weight].keys() - {"step"}
+
+
 def test_a_state_of_another_shape_is_refused():
     [weight], _ = twins([(3,)])
     [narrow], _ = twins([(1,)])

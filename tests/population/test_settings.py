@@ -37,7 +37,7 @@ def population(problem):
         ({"batch": 100}, "batch must be <= 77, the training rows of vectors, got 100"),
         ({"batch": "all"}, "batch must be an integer >= 1, got 'all'; 'full' takes"),
         ({"schedule": "cosin"}, "unknown schedule 'cosin'; did you mean 'cosine'"),
-        ({"schedule": 3}, "unknown schedule '3'"),
+        ({"schedule": 3}, "schedule '3': unknown schedule '3'"),
         ({"dtype": torch.float16}, "dtype must be torch.float32 or torch.float64, got torch.fl"),
         ({"dtype": "float32"}, "dtype must be torch.float32 or torch.float64, got 'float32'"),
         ({"workers": 0}, "workers must be an integer >= 1, got 0"),

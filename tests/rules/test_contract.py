@@ -105,7 +105,7 @@ def branch(w, g, *, t, lr=0.1):
     ("function", "message"),
     [
         (branch, r"rule x: .*cannot be traced.*no Python branches on values"),
-        (lambda w, g, *, t, lr=0.1: where(t == 1, w, g), r"not with == or !="),
+        (lambda w, g, *, t, lr=0.1: where(t == 1, w, g), r"the formula uses '=='"),
         (lambda w, g, *, lr=0.1: torch.sin(w), r"use sqrt, where, maximum, norm"),
         (lambda w, g, *, lr=0.1: np.sqrt(w), r"cannot be traced"),
         (lambda w, g, *, lr=0.1: sympy.cos(w), r"cos is not part of a formula"),
@@ -182,3 +182,19 @@ def test_every_built_in_rule_is_declared_completely(chosen: Rule):
     assert chosen.paper
     if chosen.convention == "torch":
         assert set(chosen.state_aliases) == set(chosen.kept)
+
+
+@pytest.mark.parametrize("word", ["==", "!=", "in"])
+def test_comparisons_that_symbols_cannot_decide_are_refused(word):
+    def equal(w, g, *, t, lr=1.0):
+        return w - (lr if t == 1 else 0.1 * lr) * g
+
+    def unequal(w, g, *, t, lr=1.0):
+        return w - (lr if t != 20 else 0.1 * lr) * g
+
+    def inside(w, g, *, t, lr=1.0):
+        return w - (lr if t in (1, 2) else 0.1 * lr) * g
+
+    formula = {"==": equal, "!=": unequal, "in": inside}[word]
+    with pytest.raises(SettingError, match=rf"the formula uses '{word}', which sees symbols"):
+        rule()(formula)

@@ -36,6 +36,7 @@ ONE = "from ravine.rules import rule\n@rule(name='{0}')\ndef f(w, g, *, lr=0.1):
     ("name", "text", "message"),
     [
         ("none.py", None, r"none\.py does not exist; give a Python file"),
+        ("", None, "must be a file; give a Python file"),
         ("rules.txt", "x = 1", r"rules\.txt must be a Python file ending in \.py"),
         ("broken.py", "def", r"broken\.py fails: SyntaxError"),
         ("raising.py", "1 / 0", r"raising\.py fails: ZeroDivisionError: division by zero"),

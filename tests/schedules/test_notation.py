@@ -6,6 +6,7 @@ import pytest
 
 from ravine.core.errors import SettingError
 from ravine.schedules import (
+    ReduceOnPlateau,
     constant,
     cosine,
     cosine_restarts,
@@ -26,6 +27,7 @@ from ravine.schedules import (
     warmup,
     warmup_stable_decay,
 )
+from ravine.schedules._notation import schedule_text
 from tests.schedules.driving import EVERY_KIND, rates
 
 TEXTS = {
@@ -76,6 +78,57 @@ def test_schedules_are_written_as_they_are_read(schedule):
     assert rates(again, 100, 0.3).tolist() == rates(schedule, 100, 0.3).tolist()
 
 
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        (" warmup:100 + cosine ", "warmup:100+cosine"),
+        ("constant @ 0.5 + step : 30 : 0.5", "constant@0.5+step:30:0.5"),
+        ("multistep:0.5, 0.75 * linear", "multistep:0.5,0.75*linear"),
+        ("warmup:1e2+cosine", "warmup:100+cosine"),
+        ("step:1.5E2", "step:150"),
+    ],
+)
+def test_spaces_and_exponents_are_read(text, plain):
+    assert get_schedule(text) == get_schedule(plain)
+
+
+@pytest.mark.parametrize("schedule", [*TEXTS.values(), *EVERY_KIND.values()])
+def test_schedules_have_a_text_that_makes_them_again(schedule):
+    assert get_schedule(schedule_text(schedule)) == schedule
+
+
+def cosine_of_my_own(step, total, base):
+    return {"lr": base["lr"]}
+
+
+cosine_of_my_own.__name__ = "cosine"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (cosine_of_my_own, "must be one that a text can name, .* got cosine; functions of your"),
+        (lambda step, total, base: {}, "must be one that a text can name, .* got <lambda>"),
+        (product(cosine, sequence(warmup(9), linear)), r"got cosine\*\(warmup:9\+linear\); "),
+        (ReduceOnPlateau(), "reduce-on-plateau, which needs the metric"),
+        (warmup, "must be a function"),
+    ],
+)
+def test_schedules_without_a_text_are_refused(schedule, message):
+    with pytest.raises(SettingError, match=message):
+        schedule_text(schedule)
+
+
+@pytest.mark.parametrize("combined", [sequence, product])
+def test_values_that_the_base_lacks_are_refused(combined):
+    def odd(step, total, base):
+        return {"foo": 1.0}
+
+    schedule = combined(warmup(2), odd)
+    with pytest.raises(SettingError, match="hyper-parameter, which odd returns, 'foo'; Known: lr"):
+        schedule(3, 10, {"lr": 1.0})
+
+
 def test_nested_sequences_are_shown_but_have_no_text():
     schedule = product(sequence(warmup(10), cosine), linear)
     assert describe(schedule) == "(warmup:10+cosine)*linear"
@@ -94,7 +147,7 @@ def test_schedules_pass_and_are_stored():
         assert rates(again, 70).tolist() == rates(schedule, 70).tolist()
 
 
-@pytest.mark.parametrize("name", ["cosin", "Cosine", "", None, 3, ["cosine"]])
+@pytest.mark.parametrize("name", ["cosin", "Cosine", "cos ine", None, 3, ["cosine"]])
 def test_unknown_schedules(name):
     with pytest.raises(SettingError, match=r"unknown schedule .*Known: constant, cosine, "):
         get_schedule(name)
@@ -104,8 +157,9 @@ def test_unknown_schedules(name):
     ("text", "message"),
     [
         ("step", r"step must be given 1 to 2 arguments, as in step:EVERY\[:FACTOR\], got 'step'"),
-        ("cosine:0.1:2", r"schedule 'cosine:0.1:2': cosine must be given 0 to 1 arguments"),
-        ("constant:1", "constant must be given 0 arguments, as in constant, got 'constant:1'"),
+        ("cosine:0.1:2", r"schedule 'cosine:0.1:2': cosine must be given at most 1 argument, as"),
+        ("constant:1", "constant must be given no arguments, as in constant, got 'constant:1'"),
+        ("exponential", "exponential must be given 1 argument, as in exponential:FACTOR"),
         ("step:30:", "got 'step:30:'; write for example step:0.3:0.1"),
         ("step:0", r"schedule 'step:0': every must be .* got 0; write for example 30 or 0.3"),
         ("step:1.5", r"every must be a number of steps, an integer >= 1, or a share of .*got 1.5"),
@@ -133,7 +187,11 @@ def test_unknown_schedules(name):
         ("constant+cosine", "at must say where constant ends, since only a warm-up has a length"),
         ("cosine@0.5", r"'@0.5' behind cosine must be followed by the next part"),
         ("constant@half+cosine", "the step behind @ must be a number of steps, .* got 'half'"),
-        ("warmup:10+", "unknown schedule ''"),
+        ("warmup:10+", r"schedule 'warmup:10\+': a part is missing: write .* Known: constant, "),
+        ("warmup:10**cosine", "a part is missing"),
+        ("", "schedule '': a part is missing"),
+        ("  ", "a part is missing"),
+        ("step:1.5e0", "every must be .* got 1.5"),
     ],
 )
 def test_bad_texts(text, message):

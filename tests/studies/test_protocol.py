@@ -254,6 +254,12 @@ def test_conventions_can_meet():
         (["adam"], {"beta1": 1.0}, r"beta1 must be in \[0, 1\), got 1.0"),
         (["adam"], {"lr": 0.1}, "lr cannot be set"),
         (["adam@lecture"], {"eta": 0.1}, "unknown setting"),
+        (
+            ["sgd", "muon", "sam", "soap", "shampoo@torch"],
+            {},
+            r"cannot be compared here: muon, because whole .*; soap, shampoo, because whole .*"
+            r" train with ravine\.optim\.Muon, ravine\.optim\.SOAP, ravine\.optim\.Shampoo$",
+        ),
         (["adam@paper"], {}, "unknown convention of adam 'paper'"),
     ],
 )

@@ -15,8 +15,10 @@ from ravine.population import Outcome
 from ravine.population._workers import WorkerError
 from ravine.problems import Problem, named_problem
 from ravine.rules import get_rule, rule
+from ravine.schedules import cosine, warmup
+from ravine.studies.contestants import left_out
 from ravine.studies.ledger import Ledger
-from ravine.studies.order import Order
+from ravine.studies.order import Order, check
 from ravine.studies.storage import read_curves, read_study, read_trials
 from ravine.studies.study import run_study
 from tests.studies.fake import FakePopulation, outcome
@@ -378,6 +380,7 @@ def test_results_are_saved_within_a_phase(problem, tmp_path, monkeypatch):
         ({"batch": 0}, "batch must be"),
         ({"batch": 10**6}, "batch must be <="),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"schedule": lambda step, total, base: {}}, "must be one that a text can name"),
         ({"schedule": "warmup:99999+cosine"}, "must begin one after another within"),
         ({"optimizers": ["adagrd"]}, "did you mean 'adagrad'"),
         ({"settings": {"gamma": 0.5}}, "unknown setting"),
@@ -394,6 +397,23 @@ def test_wrong_orders_are_refused_before_anything_is_stored(problem, tmp_path, g
     with pytest.raises(SettingError, match=message):
         run_study(Order(problem, **given), tmp_path / "out", make_population=FakePopulation)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [(cosine, "cosine"), (warmup(0.1), "warmup:0.1"), ("warmup:1 + linear", "warmup:1+linear")],
+)
+def test_schedules_are_kept_as_their_text(problem, schedule, text):
+    assert check(Order(problem, ["sgd"], schedule=schedule)).schedule == text
+
+
+def test_every_method_left_out_is_named_with_its_reason():
+    sentences = left_out(["all"])
+    assert len(sentences) == 6
+    assert (
+        "left out: muon_with_adamw, shampoo, soap, because whole matrices are multiplied, which a"
+        " formula per weight cannot say"
+    ) in sentences
 
 
 def test_a_folder_with_a_study_is_not_overwritten(stored, problem):

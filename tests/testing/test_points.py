@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from ravine.optim import SGD, Muon
-from ravine.problems import Problem, named_problem
+from ravine.problems import Problem
 from ravine.problems._losses import hinge, softmax
 from ravine.rules import get_rule, modifiers
+from ravine.schedules import TorchSchedule
 from ravine.testing._paths import gradient, largest_difference, rates, start
 from ravine.testing._steps import reference_path
 
@@ -179,16 +180,39 @@ def test_centred_rmsprop_rounds_below_zero():
 
 
 def test_sgd_is_the_same_rule_for_any_batch():
-    # A batch belongs to the problem: the rule has neither a setting for it nor state.
-    assert dict(get_rule("sgd").hypers).keys() == {"lr"}
-    assert get_rule("sgd").kept == ()
-    assert named_problem("quadratic_deep").batch is not None
+    # One step of a batch is the mean of its samples' steps: nothing in the rule knows the batch.
+    rng = np.random.default_rng(0)
+    x, y = torch.from_numpy(rng.normal(size=(6, 4))), torch.from_numpy(rng.integers(0, 3, 6))
+
+    def of(rows):
+        def found(weights, t):
+            w = torch.from_numpy(weights[0]).requires_grad_()
+            (g,) = torch.autograd.grad(softmax(x[rows] @ w, y[rows]), w)
+            return [g.numpy()]
+
+        return found
+
+    def step(rows):
+        first, sgd = [start()[0]], get_rule("sgd")
+        return reference_path(sgd, first, of(rows), [0.1], sgd.check({}))[0][0]
+
+    singly = np.mean([step([row]) for row in range(6)], axis=0)
+    np.testing.assert_allclose(step(list(range(6))), singly, rtol=1e-13)
+    assert np.abs(singly - start()[0]).max() > 1e-3
+    # Samples per step are the problem's.
+    problem = Problem(model="linear", data="digits")
+    assert [problem.order(0, 0, size).shape[1] for size in (1, 8)] == [1, 8]
 
 
 def test_an_epoch_has_every_row_once():
     problem = Problem(model="linear", data="digits")
+    every = np.sort(problem.order(0, 0, 1), axis=None)
+    assert len(np.unique(every)) == every.size == problem.order(0, 0, "full").size
     first, second = (problem.order(0, epoch, 8) for epoch in (0, 1))
+    assert every.size % 8 > 0
+    assert first.shape == second.shape == (every.size // 8, 8)
     assert len(np.unique(first)) == first.size
+    assert np.isin(first, every).all()
     assert not np.array_equal(first, second)
 
 
@@ -196,7 +220,15 @@ def test_steps_of_rules_count_from_one():
     first = path(get_rule("adam"), CONSTANT[:1], eps=0.0)[0]
     for w, before in zip(first, start(), strict=True):
         np.testing.assert_allclose(np.abs(w - before), 0.03, rtol=1e-12)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0), lambda step: 1.0 + step
-    )
-    assert scheduler.get_last_lr() == [1.0]
+    # A schedule's first step is 0: the first update has the whole rate, the second half of it.
+    weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = SGD([weight], lr=1.0)
+    scheduler = TorchSchedule(optimizer, "exponential:0.5", total_steps=4)
+    moved = []
+    for _ in range(3):
+        before = weight.item()
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        scheduler.step()
+        moved.append(before - weight.item())
+    assert moved == [1.0, 0.5, 0.25]

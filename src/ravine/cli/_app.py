@@ -320,7 +320,9 @@ def verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="Built-in rules, such as adam lion.", show_default="all"
+            metavar="[NAME]...",
+            help="Built-in rules, such as adam, lion or adam@lecture, and those of --rules.",
+            show_default="all",
         ),
     ] = None,
     rules: Annotated[

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from ravine._compare import Study
@@ -16,7 +17,11 @@ _MISSING = "-"
 def show_results(study: Study, console: Console) -> None:
     """Print what a finished study found."""
     page = study.json
-    console.print(ranking_table(page))
+    table = ranking_table(page)
+    unbounded = console.options.update(max_width=10_000)
+    if Measurement.get(console, unbounded, table).maximum > console.width:
+        table = ranking_table(page, narrow=True)
+    console.print(table)
     console.print(f"\n{page['verdict']}", style="bold", markup=False)
     if page["winner"]:
         console.print("\nThe winner as a PyTorch program:\n")
@@ -26,22 +31,25 @@ def show_results(study: Study, console: Console) -> None:
     console.print(f"Stored in {study.folder}: {files}", markup=False, soft_wrap=True)
 
 
-def ranking_table(page: Mapping[str, Any]) -> Table:
+def ranking_table(page: Mapping[str, Any], *, narrow: bool = False) -> Table:
     """Return the ranking, best first, as a table.
 
     Args:
         page: The content of ``study.json``.
+        narrow: Leave out the time of a step and most of the space between columns.
     """
     score, confidence = page["score"]["name"], page["protocol"]["confidence"]
-    # No lines: all columns then fit into 80 characters.
-    table = Table(title=_title(page), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    # No lines: all columns then fit into 80 characters, but for long names.
+    space = (0, 1 if narrow else 2, 0, 0)
+    table = Table(title=_title(page), title_justify="left", box=None, padding=space)
     table.caption, table.caption_justify = _tuning_failures(page), "left"
-    table.add_column("optimizer", overflow="fold")
+    table.add_column("optimizer", no_wrap=True)
     interval = f"{confidence:.0%} interval"
-    for heading in ("lr", score, interval, "to target", "step alone", "failed"):
+    alone = [] if narrow else ["step alone"]
+    for heading in ("lr", score, interval, "to target", *alone, "failed"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in page["ranking"]:
-        table.add_row(*_cells(row, score, page["target"]))
+        table.add_row(*_cells(row, score, page["target"], narrow))
     return table
 
 
@@ -59,19 +67,20 @@ def _title(page: Mapping[str, Any]) -> str:
     return f"{what}: mean test {page['score']['name']} over {seeds} {kind}"
 
 
-def _cells(row: Mapping[str, Any], score: str, target: float | None) -> list[str]:
+def _cells(row: Mapping[str, Any], score: str, target: float | None, narrow: bool) -> list[str]:
     interval = _MISSING
     if row["low"] is not None:
         # The unit once: "95.13 to 98.75 %".
         low, high = (format_score(row[end], score) for end in ("low", "high"))
         interval = f"{low.removesuffix(' %')} to {high}"
     steps = row["steps_to_target"]
+    alone = [] if narrow else [f"{row['seconds_per_step'] * 1e6:,.0f} µs"]
     return [
         row["optimizer"],
         f"{row['lr']:.3g}",
         _MISSING if row["score"] is None else format_score(row["score"], score),
         interval,
         f"{steps:.0f} steps" if steps is not None else _MISSING if target is None else "never",
-        f"{row['seconds_per_step'] * 1e6:,.0f} µs",
+        *alone,
         str(row["failures"]),
     ]

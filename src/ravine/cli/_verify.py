@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from ravine.rules import Rule
     from ravine.testing._conformance import Conformance, Finding
 
 _STYLES = {
@@ -26,20 +27,23 @@ def run_verify(names: Sequence[str], *, rules: Path | None = None, as_json: bool
     """Verify rules, print what was found, and return the exit status: 1 on the unexpected.
 
     Args:
-        names: Built-in rules; all of them when empty, unless ``rules`` is given.
-        rules: Python file with rules of the user's own, for which the contract is checked.
+        names: Built-in rules, as ``NAME`` or ``NAME@CONVENTION``, and those of the file; all
+            built-in ones when empty, unless ``rules`` is given.
+        rules: Python file with rules of the user's own, for which the contract is checked: those
+            that ``names`` has, or all when it has none of them.
         as_json: Print JSON on standard output instead of a table.
 
     Raises:
         SettingError: When a name is unknown or the file holds no rule.
     """
+    from ravine.rules import load_rules  # noqa: PLC0415
     from ravine.testing._conformance import conformance, known_names  # noqa: PLC0415 - seconds
 
-    for name in names:
-        if name not in known_names():
-            raise unknown("rule", name, known_names())
-    own = _check_own(rules) if rules is not None else {}
-    chosen = list(names) or ([] if rules is not None else known_names())
+    of_file = load_rules(rules) if rules is not None else []
+    chosen = _built_in(names, [rule.name for rule in of_file])
+    if not names and rules is None:
+        chosen = known_names()
+    own = _check_own([rule for rule in of_file if rule.name in names] or of_file)
     console = _console()
     lines = []
     for name in chosen:
@@ -53,13 +57,24 @@ def run_verify(names: Sequence[str], *, rules: Path | None = None, as_json: bool
     return 0 if passed else 1
 
 
-def _check_own(path: Path) -> dict[str, str]:
-    """Return each rule of a file with what is wrong about it, or nothing."""
-    from ravine.rules import load_rules  # noqa: PLC0415
+def _built_in(names: Sequence[str], own: Sequence[str]) -> list[str]:
+    """Return the names that are not the file's own, all of them known."""
+    from ravine.testing._conformance import known_names, split_name  # noqa: PLC0415
+
+    chosen = [name for name in names if name not in own]
+    for name in chosen:
+        if name.partition("@")[0] not in known_names():
+            raise unknown("rule", name, [*known_names(), *own])
+        split_name(name)
+    return chosen
+
+
+def _check_own(rules: "Sequence[Rule]") -> dict[str, str]:
+    """Return each rule with what is wrong about it, or nothing."""
     from ravine.testing import check_rule  # noqa: PLC0415
 
     found = {}
-    for rule in load_rules(path):
+    for rule in rules:
         try:
             check_rule(rule)
             found[rule.name] = ""

@@ -1,8 +1,8 @@
 """Adam and its relatives that torch has, with torch's arguments and defaults.
 
 ``foreach`` and ``fused`` choose between torch's own implementations of one formula. Ravine has
-one, so both are accepted and change nothing. ``capturable`` and ``differentiable`` would change
-what a step does: True is refused.
+one, so both are accepted and change nothing. ``capturable`` is for parameters on a CUDA device,
+with Triton installed; elsewhere, and for ``differentiable``, True is refused.
 """
 
 from typing import Any, Unpack, final
@@ -28,7 +28,8 @@ class Adam(RuleOptimizer):
         amsgrad: Divide by the largest mean square so far.
         foreach, fused: Accepted; they change nothing.
         maximize: Ascend.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         decoupled_weight_decay: Decay as in AdamW.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",
             "stochastic", "kahan") and ``rounding_seed``: how states and weights are stored.
@@ -74,7 +75,8 @@ class AdamW(RuleOptimizer):
         amsgrad: Divide by the largest mean square so far.
         maximize: Ascend.
         foreach, fused: Accepted; they change nothing.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",
             "stochastic", "kahan") and ``rounding_seed``: how states and weights are stored.
 
@@ -122,7 +124,8 @@ class Adamax(RuleOptimizer):
         weight_decay: Coupled decay, >= 0.
         foreach: Accepted; it changes nothing.
         maximize: Ascend.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",
             "stochastic", "kahan") and ``rounding_seed``: how states and weights are stored.
 
@@ -165,7 +168,8 @@ class NAdam(RuleOptimizer):
         decoupled_weight_decay: Decay the weights and not the gradient.
         foreach: Accepted; it changes nothing.
         maximize: Ascend.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",
             "stochastic", "kahan") and ``rounding_seed``: how states and weights are stored.
 
@@ -209,7 +213,8 @@ class RAdam(RuleOptimizer):
         decoupled_weight_decay: Decay the weights and not the gradient.
         foreach: Accepted; it changes nothing.
         maximize: Ascend.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",
             "stochastic", "kahan") and ``rounding_seed``: how states and weights are stored.
 

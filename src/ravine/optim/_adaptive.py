@@ -1,8 +1,8 @@
 """Adagrad, Adadelta and RMSprop with torch's arguments and defaults.
 
 ``foreach`` and ``fused`` choose between torch's own implementations of one formula. Ravine has
-one, so both are accepted and change nothing. ``capturable`` and ``differentiable`` would change
-what a step does: True is refused.
+one, so both are accepted and change nothing. ``capturable`` is for parameters on a CUDA device,
+with Triton installed; elsewhere, and for ``differentiable``, True is refused.
 """
 
 from typing import Any, Unpack, final
@@ -60,6 +60,18 @@ class Adagrad(RuleOptimizer):
         for group in self.param_groups:
             self._begin(group)
 
+    def share_memory(self) -> None:
+        """Move the sums of squares into shared memory, for training by several processes.
+
+        As in torch; the count of steps stays each process's own. States that are stored in
+        another dtype are made at the first step: share them after it.
+        """
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                for key, value in self.state[parameter].items():
+                    if key != "step":
+                        value.share_memory_()
+
 
 @final
 class Adadelta(RuleOptimizer):
@@ -72,7 +84,8 @@ class Adadelta(RuleOptimizer):
         eps: Added under both roots, >= 0.
         weight_decay: Coupled decay, >= 0.
         foreach: Accepted; it changes nothing.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         maximize: Ascend.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",
             "stochastic", "kahan") and ``rounding_seed``: how states and weights are stored.
@@ -114,7 +127,8 @@ class RMSprop(RuleOptimizer):
         weight_decay: Coupled decay, >= 0.
         momentum: Share of the velocity kept per step, >= 0.
         centered: Divide by the standard deviation instead.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         foreach: Accepted; it changes nothing.
         maximize: Ascend.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ravine.core.errors import SettingError, unknown
+from ravine.core.errors import SettingError
+from ravine.optim._groups import unknown_setting
 from ravine.optim._precision import PRECISION
 
 
@@ -25,6 +26,7 @@ def settings(arguments: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in arguments.items() if name not in left_out}
     precision = arguments.get("precision", {})
     for name in precision.keys() - set(PRECISION):
-        hint = unknown("argument", name, [*given, *PRECISION])
-        raise TypeError(f"unexpected keyword argument {name!r}: {hint}")
+        error = str(unknown_setting("argument", name, [*given, *PRECISION]))
+        # As Python says it, and torch with it.
+        raise TypeError(f"unexpected keyword {error.removeprefix('unknown ')}")
     return given | precision

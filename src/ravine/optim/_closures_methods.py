@@ -18,13 +18,13 @@ CLOSURE_METHODS = table(
     Method(
         "newton_trust_region",
         NewtonTrustRegion,
-        f"{_TRIALS}, and it needs an exact Hessian",
+        f"{_TRIALS}, and an exact Hessian is needed",
         {"radius": "log[1e-2, 10]"},
     ),
     Method(
         "levenberg_marquardt",
         LevenbergMarquardt,
-        f"{_TRIALS}, and it needs residuals instead of a loss",
+        f"{_TRIALS}, and residuals are needed instead of a loss",
         {"tau": "log[1e-6, 1]"},
     ),
     Method("lbfgs", LBFGS, _TRIALS, {"lr": "log[1e-2, 1]"}),

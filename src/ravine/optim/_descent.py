@@ -1,8 +1,8 @@
 """Gradient descent and its relatives under torch's names, with torch's arguments and defaults.
 
 ``foreach`` and ``fused`` choose between torch's own implementations of one formula. Ravine has
-one, so both are accepted and change nothing. ``capturable`` and ``differentiable`` would change
-what a step does: True is refused.
+one, so both are accepted and change nothing. ``capturable`` is for parameters on a CUDA device,
+with Triton installed; elsewhere, and for ``differentiable``, True is refused.
 """
 
 from typing import Any, Unpack, final
@@ -73,7 +73,8 @@ class ASGD(RuleOptimizer):
         weight_decay: Coupled decay, >= 0.
         foreach: Accepted; it changes nothing.
         maximize: Ascend.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",
             "stochastic", "kahan") and ``rounding_seed``: how states and weights are stored.
 
@@ -145,7 +146,8 @@ class Rprop(RuleOptimizer):
         lr: First step size, >= 0.
         etas: Factors where the sign turns, in (0, 1), and where it stays, > 1.
         step_sizes: Smallest and largest step size.
-        capturable, differentiable: Must be False.
+        capturable: True only for CUDA parameters with Triton installed.
+        differentiable: Must be False.
         foreach: Accepted; it changes nothing.
         maximize: Ascend.
         **precision: ``state_dtype`` ("float32", "bfloat16", "int8"), ``param_rounding`` ("nearest",

@@ -8,6 +8,7 @@ from ravine.optim._groups import Group
 from ravine.optim._optimizer import RuleOptimizer
 from ravine.optim._precision import PRECISION
 from ravine.rules import Rule
+from ravine.rules._as_rule import as_rule
 
 
 def from_rule(rule: Rule) -> Callable[..., RuleOptimizer]:
@@ -22,7 +23,7 @@ def from_rule(rule: Rule) -> Callable[..., RuleOptimizer]:
         and ``rounding_seed``: how states and weights are stored.
 
     Raises:
-        SettingError: When the formula cannot be traced.
+        SettingError: When it is no rule, or the formula cannot be traced.
 
     >>> import torch
     >>> from ravine.rules import get_rule
@@ -31,7 +32,7 @@ def from_rule(rule: Rule) -> Callable[..., RuleOptimizer]:
     >>> optimizer.param_groups[0]["gamma"]
     0.5
     """
-    lower(rule)
+    lower(as_rule(rule))
 
     def make(params: Any, **settings: Any) -> RuleOptimizer:
         precision = {name: settings.pop(name) for name in PRECISION if name in settings}

@@ -18,7 +18,7 @@ from ravine.kernels import TRITON_DTYPES, cuda_launch, lower
 from ravine.optim._groups import Group, places_of
 from ravine.optim._long_way import Leaf
 from ravine.optim._memory import gradient
-from ravine.optim._states import State, state_key
+from ravine.optim._states import State, States, share_member_scalars, state_key
 from ravine.rules import Rule
 
 
@@ -51,11 +51,18 @@ class GpuLaunch:
         rule: The rule.
         groups: Its groups.
         leaves: Their parameters with gradients, group by group, with their states.
+        states: The optimizer's states.
         counted: Whether states count their steps.
     """
 
     def __init__(
-        self, rule: Rule, groups: Sequence[Group], leaves: Sequence[Leaf], *, counted: bool
+        self,
+        rule: Rule,
+        groups: Sequence[Group],
+        leaves: Sequence[Leaf],
+        states: States,
+        *,
+        counted: bool,
     ) -> None:
         self._groups = list(groups)
         self._parameters = [leaf.parameter for leaf in leaves]
@@ -79,6 +86,7 @@ class GpuLaunch:
         columns |= {key: self._launch.scalars[:, i] for i, key in enumerate(scalar_keys)}
         for state, row in zip(self._kept, self._launch.first_rows.tolist(), strict=True):
             state.update({key: column[row] for key, column in columns.items()})
+        share_member_scalars(states, rule, self._parameters)
         names = [*keys, *columns]
         self._held = [(state, name, state[name]) for state in self._kept for name in names]
 

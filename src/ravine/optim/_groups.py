@@ -20,6 +20,8 @@ KEYS_OF_TORCH = (
     *("params", "param_names", "name", "initial_lr", "swa_lr"),
     *("max_lr", "min_lr", "base_momentum", "max_momentum"),
 )
+# Names that other libraries use, too far from ours to be found by spelling.
+_MEANT = {"learning_rate": "lr"}
 _WORDS = {"lr": "learning rate", "eps": "epsilon value", "lambd": "lambd value"}
 
 
@@ -27,7 +29,16 @@ def check_names(group: Group, known: Collection[str]) -> None:
     """Raise SettingError when a group brings a setting that the optimizer does not have."""
     for name in group:
         if name not in known and name not in KEYS_OF_TORCH:
-            raise unknown("setting of a parameter group", name, known)
+            raise unknown_setting("setting of a parameter group", name, known)
+
+
+def unknown_setting(kind: str, given: str, known: Collection[str]) -> SettingError:
+    """Return the error for an unknown setting, naming the one meant, however it is spelled."""
+    meant = _MEANT.get(given)
+    if meant not in known:
+        return unknown(kind, given, known)
+    listed = ", ".join(sorted(known))
+    return SettingError(f"unknown {kind} {given!r}; did you mean {meant!r}? Known: {listed}")
 
 
 def check_values(values: Mapping[str, Any]) -> None:
@@ -112,14 +123,26 @@ def key_of(rule: Rule, name: str, group: Group) -> str:
 
 
 def hypers_of(group: Group, rule: Rule) -> dict[str, float]:
-    """Return a group's values under the formula's names."""
-    return {name: float(_at(group, key_of(rule, name, group))) for name in rule.hypers}
+    """Return a group's values under the formula's names.
+
+    Raises:
+        SettingError: When one is no number.
+    """
+    keys = {name: key_of(rule, name, group) for name in rule.hypers}
+    return {name: _number(key, _at(group, key)) for name, key in keys.items()}
 
 
 def places_of(group: Group, rule: Rule) -> list[tuple[str, int | None]]:
     """Return where a group holds each hyper-parameter: a key, and a place in a tuple."""
     split = [key_of(rule, name, group).partition("[") for name in rule.hypers]
     return [(key, int(index[:-1]) if index else None) for key, _, index in split]
+
+
+def _number(key: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise SettingError(f"{key} must be a number, got {value!r}") from None
 
 
 def _at(group: Group, key: str) -> Any:

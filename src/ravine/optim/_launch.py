@@ -51,7 +51,7 @@ class Launch:
         keys = [state_key(rule, name) for name in rule.state]
         scalar_keys = [state_key(rule, name) for name in rule.scalars]
         self._steps = _counted(kept) if counted else None
-        self._scalars = _gathered(kept, scalar_keys)
+        self._scalars = _gathered(kept, scalar_keys, list(rule.scalars.values()))
         others = [*scalar_keys, *(["step"] if counted else [])]
         parameters = [leaf.parameter for leaf in leaves]
         self._live = Live(self._lists, parameters, states, keys, others)
@@ -143,13 +143,19 @@ def _counted(states: Sequence[State]) -> NDArray[Any]:
     return steps.numpy()
 
 
-def _gathered(states: Sequence[State], keys: Sequence[str]) -> NDArray[np.float64]:
-    """Return scalars [parameters, scalars], of which each state gets views."""
+def _gathered(
+    states: Sequence[State], keys: Sequence[str], over: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return scalars [parameters, scalars], of which each state gets views.
+
+    All states get the same view of a member's scalar, the first parameter's.
+    """
     kept = [[float(state[key]) for key in keys] for state in states]
     scalars = torch.tensor(kept, dtype=torch.float64).reshape(len(states), len(keys))
-    for i, key in enumerate(keys):
-        for state, view in zip(states, scalars[:, i].unbind(), strict=True):
-            state[key] = view
+    for i, (key, shared_by) in enumerate(zip(keys, over, strict=True)):
+        views = scalars[:, i].unbind()
+        for state, view in zip(states, views, strict=True):
+            state[key] = views[0] if shared_by == "member" else view
     return scalars.numpy()
 
 

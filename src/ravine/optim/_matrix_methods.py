@@ -61,19 +61,19 @@ def table(*methods: Method) -> Mapping[str, Method]:
     return MappingProxyType({method.name: method for method in methods})
 
 
-_WHOLE_MATRICES = "it multiplies whole matrices, which a formula per weight cannot say"
+_WHOLE_MATRICES = "whole matrices are multiplied, which a formula per weight cannot say"
 
 MATRIX_METHODS = table(
     Method(
         "adafactor",
         Adafactor,
-        "its mean squares are sums along rows and columns, which a formula per weight cannot say",
+        "mean squares are sums along rows and columns, which a formula per weight cannot say",
         {"lr": "log[1e-4, 1]", "d": "linear[1, 2]"},
     ),
     Method(
         "muon",
         Muon,
-        f"{_WHOLE_MATRICES}, and it updates matrices only",
+        f"{_WHOLE_MATRICES}, and only matrices are updated",
         {"lr": "log[1e-4, 1]", "momentum": "complement[0.8, 0.99]"},
     ),
     Method(

@@ -28,7 +28,10 @@ class MuonWithAdamW(Optimizer):
 
     Of a model or its named parameters, `muon_groups` decides which weights are which. Groups may
     be given instead: each sets ``use_muon`` and has the settings of its half, ``lr`` among
-    them. AdamW's half runs in Ravine's compiled kernel and takes any setting of `AdamW`.
+    them. AdamW's half runs in Ravine's compiled kernel; its groups take the settings of `AdamW`
+    but not those of storage (``state_dtype``, ``param_rounding``, ``rounding_seed``). Schedules
+    of rates work as in torch. Those that cycle momentum are refused by torch, since the two
+    halves have none in common: give them ``cycle_momentum=False``.
 
     The formulas are those of `Muon` and `AdamW`, the defaults those of the authors'
     ``MuonWithAuxAdam``. Departures from it: kernels are scaled by the shape of their flattened
@@ -108,24 +111,29 @@ class MuonWithAdamW(Optimizer):
         Raises:
             SettingError: When a setting is missing, unknown or out of bounds.
         """
-        if not isinstance(param_group.get("use_muon"), bool):
-            raise SettingError(
-                "use_muon of a parameter group must be True or False, got"
-                f" {param_group.get('use_muon')!r}; or give the model instead of groups"
-            )
-        defaults = self._muon_settings if param_group["use_muon"] else self._adamw_settings
-        check_names(param_group, [*defaults, "use_muon"])
-        super().add_param_group({**defaults, **param_group})
+        super().add_param_group(self._completed(param_group))
         try:
             self._check(self.param_groups[-1])
         except Exception:
             self.param_groups.pop()
             raise
 
+    def _completed(self, group: Group) -> Group:
+        """Return a group with the defaults of its half."""
+        if not isinstance(group.get("use_muon"), bool):
+            raise SettingError(
+                "use_muon of a parameter group must be True or False, got"
+                f" {group.get('use_muon')!r}; or give the model instead of groups"
+            )
+        defaults = self._muon_settings if group["use_muon"] else self._adamw_settings
+        check_names(group, [*defaults, "use_muon"])
+        return {**defaults, **group}
+
     def _check(self, group: Group) -> None:
         check_parameters(group)
         if not group["use_muon"]:
-            AdamW([{"params": []}], **{name: group[name] for name in _adamw_arguments(group)})
+            names = self._adamw_settings.keys() - {"decoupled_weight_decay"}
+            AdamW([{"params": group["params"]}], **{name: group[name] for name in names})
             return
         check_muon(group)
         check_choice("ns_dtype", group["ns_dtype"], list(_DTYPES))
@@ -139,16 +147,25 @@ class MuonWithAdamW(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint; states of named parameters are matched by name.
 
+        What is refused changes nothing.
+
         Raises:
-            SettingError: When a name is missing from the checkpoint, or it holds one too many.
+            SettingError: When a name is missing from the checkpoint, or it holds one too many, or
+                a setting is unknown or out of bounds.
         """
-        last = self.register_load_state_dict_pre_hook(
-            lambda _, saved: matched_by_name(self.param_groups, saved)
-        )
+        last = self.register_load_state_dict_pre_hook(lambda _, saved: self._adapted(saved))
         try:
             super().load_state_dict(state_dict)
         finally:
             last.remove()
+
+    def _adapted(self, saved: dict[str, Any]) -> dict[str, Any]:
+        matched = matched_by_name(self.param_groups, saved)
+        groups = [self._completed(group) for group in matched["param_groups"]]
+        if len(groups) == len(self.param_groups):  # else torch refuses it, in its own words
+            for own, group in zip(self.param_groups, groups, strict=True):
+                self._check(group | {"params": own["params"]})
+        return matched | {"param_groups": groups}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -174,7 +191,7 @@ class MuonWithAdamW(Optimizer):
             for p in group["params"]
             if p.grad is not None and p.numel()
         ]
-        self._adamw().step()
+        self._adamw()._step()  # hooks of every optimizer are called for this step alone
         for parameter, grad, group in found:
             dtype = _DTYPES[group["ns_dtype"]]
             muon_update(parameter, grad, self.state[parameter], group, dtype)
@@ -203,8 +220,3 @@ def _as_groups(params: Any, flatten_convolutions: bool) -> list[Group]:
     groups = muon_groups(given, flatten_convolutions=flatten_convolutions)
     # torch takes an empty group for one without names, which may not stand beside others.
     return [group for group in groups if group["params"]]
-
-
-def _adamw_arguments(group: Group) -> list[str]:
-    left_out = ("params", "param_names", "use_muon", "initial_lr", "decoupled_weight_decay")
-    return [name for name in group if name not in left_out]

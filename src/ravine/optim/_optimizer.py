@@ -22,13 +22,15 @@ from ravine.optim._groups import (
 )
 from ravine.optim._launch import Launch
 from ravine.optim._live import readable
+from ravine.optim._loading import as_loaded, precision_of, restore
 from ravine.optim._long_way import Leaf, run
 from ravine.optim._memory import gradient
 from ravine.optim._precision import PRECISION, check_precision
-from ravine.optim._precision_state import read, uncast, unsettle
+from ravine.optim._precision_state import unsettle
 from ravine.optim._precision_steps import CodedSteps
-from ravine.optim._states import begin, begin_step
-from ravine.rules import Rule, ascent_rule, reference_readout
+from ravine.optim._readout import put_back, read_out
+from ravine.optim._states import begin, begin_step, share_member_scalars
+from ravine.rules import Rule, ascent_rule
 
 
 class RuleOptimizer(Optimizer):
@@ -70,52 +72,62 @@ class RuleOptimizer(Optimizer):
                 sparse or a wrapper without memory of its own.
         """
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
         try:
-            check_names(group, (*self.defaults, *PRECISION))
-            check_values({n: group[n] for n in self.defaults if n not in PRECISION})
-            rule = self._rule_of(group)
-            check_precision(rule, group)
-            check_tuples(rule, group)
-            check_hypers(rule, hypers_of(group, rule), group)
-            check_parameters(group)
+            self._check(self.param_groups[-1])
         except Exception:
             self.param_groups.pop()
             raise
+
+    def _check(self, group: Group) -> None:
+        check_names(group, (*self.defaults, *PRECISION))
+        check_values({n: group[n] for n in self.defaults if n not in PRECISION})
+        rule = self._rule_of(group)
+        check_precision(rule, group)
+        check_tuples(rule, group)
+        check_hypers(rule, hypers_of(group, rule), group)
+        check_parameters(group)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a checkpoint, as in torch.
+
+        Raises:
+            RuntimeError: Inside `readout`: weights saved there would go on from the wrong point.
+        """
+        self._refuse_in_readout("state_dict()")
+        return super().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint, of torch's class of the same name, too.
 
         Where parameters have names here and there, states are matched by name. Hooks that adapt
-        the checkpoint run first. How weights and states are stored is this optimizer's choice:
-        states that were stored otherwise are brought into it.
+        the checkpoint run first. Settings that it lacks get the defaults. How weights and states
+        are stored is this optimizer's choice: states that were stored otherwise are brought into
+        it. What is refused changes nothing.
 
         Raises:
-            SettingError: When a name is missing from the checkpoint, or it holds one too many, or
-                it asks for what is refused.
+            RuntimeError: Inside `readout`.
+            SettingError: When names differ from the optimizer's, or a setting is refused.
         """
+        self._refuse_in_readout("load_state_dict()")
         adapted: dict[str, Any] = {}
 
         def adapt(_: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
             adapted.update(matched_by_name(self.param_groups, saved))
+            self._check_loaded(adapted["param_groups"])
             return adapted
 
         last = self.register_load_state_dict_pre_hook(adapt)
-        chosen = [{n: group[n] for n in PRECISION if n in group} for group in self.param_groups]
+        own = [precision_of(group) for group in self.param_groups]
         try:
             super().load_state_dict(state_dict)
         finally:
             last.remove()
-        for group, own, saved in zip(
-            self.param_groups, chosen, adapted["param_groups"], strict=True
-        ):
-            for name in PRECISION:
-                group.pop(name, None)
-            group.update(own)
-            check_precision(self._rule_of(group), group)
-            for parameter, number in zip(group["params"], saved["params"], strict=True):
-                if number in adapted["state"]:
-                    uncast(self.state[parameter], adapted["state"][number], group)
+        for group, kept, saved in zip(self.param_groups, own, adapted["param_groups"], strict=True):
+            restore(self.state, group, kept, saved["params"], adapted["state"])
+
+    def _check_loaded(self, saved: list[Group]) -> None:
+        for group, loaded in zip(self.param_groups, saved, strict=False):  # torch counts them
+            self._check(as_loaded(self.defaults, group, loaded))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -139,8 +151,7 @@ class RuleOptimizer(Optimizer):
     step.hooked = True  # type: ignore[attr-defined]  # tells torch not to wrap it
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
-        if self._reading_out:
-            raise RuntimeError("step() must not be called inside readout(): leave its block first")
+        self._refuse_in_readout("step()")
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -169,24 +180,23 @@ class RuleOptimizer(Optimizer):
         try:
             for parameter, rule, group in self._with_readout():
                 stored.append((parameter, parameter.detach().clone()))
-                self._read_out(parameter, rule, group)
+                read_out(parameter, rule, group, self.state[parameter])
             yield
         finally:
             self._reading_out = False
-            _put_back(stored)
+            put_back(stored)
+
+    def _refuse_in_readout(self, call: str) -> None:
+        if self._reading_out:
+            raise RuntimeError(
+                f"{call} must not be called inside readout(): leave its block first. Weights to"
+                " evaluate are saved inside it; those to train on from, and the optimizer, outside"
+            )
 
     def _with_readout(self) -> list[tuple[Tensor, Rule, Group]]:
         """Return the parameters that have begun a rule with a readout."""
         found = [(p, self._rule_of(g), g) for g in self.param_groups for p in g["params"]]
         return [(p, r, g) for p, r, g in found if r.readout is not None and self.state.get(p)]
-
-    @torch.no_grad()
-    def _read_out(self, parameter: Tensor, rule: Rule, group: Group) -> None:
-        state = self.state[parameter]
-        named = {name: read(rule, name, state) for name in rule.kept}
-        hypers = hypers_of(group, rule)
-        weight = reference_readout(rule, parameter, named, float(state["step"]), hypers)
-        parameter.copy_(weight)
 
     def _groups_by_rule(self) -> dict[Rule, list[Group]]:
         found: dict[Rule, list[Group]] = {}
@@ -217,7 +227,7 @@ class RuleOptimizer(Optimizer):
             with torch.enable_grad():
                 closure()
         finally:
-            _put_back(stored)
+            put_back(stored)
 
     def _step_rule(self, rule: Rule, groups: list[Group]) -> None:
         groups = self._coded.step(rule, groups, self.param_groups, self.state)
@@ -233,6 +243,8 @@ class RuleOptimizer(Optimizer):
         if not found:
             return
         hypers = {id(g): hypers_of(g, rule) for g in groups}
+        every = [p for g in groups for p in g["params"]]
+        share_member_scalars(self.state, rule, every)
         leaves = []
         for p, grad, g in found:
             unsettle(rule, self.state, p)
@@ -245,7 +257,10 @@ class RuleOptimizer(Optimizer):
                 compiled, groups, leaves, self.state, counted=self._counted
             )
         elif gpu_can(rule, leaves):
-            self._launches[rule] = GpuLaunch(rule, groups, leaves, counted=self._counted)
+            self._launches[rule] = GpuLaunch(
+                rule, groups, leaves, self.state, counted=self._counted
+            )
+        share_member_scalars(self.state, rule, every)
 
     def _begin(self, group: Group) -> None:
         """Begin the states of a group's parameters before their first step."""
@@ -255,6 +270,7 @@ class RuleOptimizer(Optimizer):
             begin(self.state, rule, parameter, hypers, counted=self._counted)
 
     def __getstate__(self) -> dict[str, Any]:
+        self._refuse_in_readout("copy and pickle")
         return super().__getstate__() | {
             "_rule_of": self._rule_of,
             "_counted": self._counted,
@@ -282,9 +298,3 @@ def _is_observed(optimizer: RuleOptimizer) -> bool:
 
 
 _observed_step = Optimizer.profile_hook_step(RuleOptimizer._step)
-
-
-@torch.no_grad()
-def _put_back(stored: list[tuple[Tensor, Tensor]]) -> None:
-    for parameter, weight in stored:
-        parameter.copy_(weight)

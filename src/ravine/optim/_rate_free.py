@@ -132,7 +132,7 @@ class DAdaptSGD(RuleOptimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        super().__init__(params, settings(locals()), Named("dadapt_sgd"))
+        super().__init__(params, settings(locals()), Named("dadapt_sgd", decay=None))
 
 
 @final
@@ -180,8 +180,8 @@ class Prodigy(RuleOptimizer):
         params: Parameters, named parameters or groups of them.
         lr: Factor of the estimated rate, >= 0; a schedule may change it.
         betas: Shares of the running mean and mean square kept per step, in [0, 1).
-        beta3: Share of the estimate's sums kept per step, in [0, 1); the root of ``betas[1]`` by
-            default.
+        beta3: Share of the estimate's sums kept per step, in [0, 1); 0 for the root of
+            ``betas[1]``.
         eps: Added to the root, in units of the rate, > 0.
         weight_decay: Decoupled decay, >= 0.
         d0: First estimate of the distance, > 0.
@@ -202,7 +202,7 @@ class Prodigy(RuleOptimizer):
         params: Any,
         lr: float | torch.Tensor = 1.0,
         betas: tuple[float, float] = (0.9, 0.999),
-        beta3: float | None = None,
+        beta3: float = 0.0,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         d0: float = 1e-6,
@@ -211,6 +211,4 @@ class Prodigy(RuleOptimizer):
         *,
         maximize: bool = False,
     ) -> None:
-        if beta3 is None:
-            beta3 = float(betas[1]) ** 0.5
         super().__init__(params, settings(locals()), Named("prodigy", decay=None))

@@ -210,8 +210,8 @@ def read(tables):  # type: ignore[no-untyped-def]
             return -1
         _store(first + 8, gradient)
         _store(a[23] + at + 8, _ask(functions, DATA, first + 8, answer))
-        # A single element may be a negated view, which its layout does not show; longer gradients
-        # autograd copies itself, because such views lie apart in memory.
+        # A single element may be a negated view, which its layout does not show. Longer ones that
+        # autograd makes lie apart in memory; contiguous ones, by torch._neg_view, are misread.
         fine = single[row] == 0 and _as_it_is(functions, answer, first + 8, kind, layout)
         _store(a[24] + 8 * row, 0 if fine else 1)
         copied += 0 if fine else 1

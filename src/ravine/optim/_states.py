@@ -1,6 +1,6 @@
 """What an optimizer keeps per parameter: begun at its first step, laid out as the parameter."""
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -76,3 +76,24 @@ def begin_step(
         return state, 1.0 if begins else 2.0
     state["step"] = torch.as_tensor(state["step"]).to("cpu") + 1
     return state, float(state["step"])
+
+
+def share_member_scalars(states: States, rule: Rule, parameters: Iterable[Tensor]) -> None:
+    """Let all begun states hold one tensor for each scalar of the whole model.
+
+    A parameter that gets no gradient for some steps then knows the present value, and may not
+    bring back an old one. Where tensors still differ, the state with most steps has the value.
+
+    Args:
+        states: The optimizer's states by parameter.
+        rule: The rule.
+        parameters: All parameters of the rule's groups.
+    """
+    keys = [state_key(rule, name) for name, over in rule.scalars.items() if over == "member"]
+    begun = [states[p] for p in parameters if p in states] if keys else []
+    for key in keys:
+        held = [state for state in begun if key in state]
+        if held:
+            latest = max(held, key=lambda state: float(state.get("step", 0.0)))[key]
+            for state in held:
+                state[key] = latest

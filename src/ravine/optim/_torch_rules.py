@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from torch import Tensor
 
 from ravine.core.errors import SettingError
+from ravine.kernels import lower
 from ravine.optim._groups import Group
 from ravine.rules import Rule, get_rule, modifiers
 
@@ -89,8 +90,17 @@ def modified(
             "capturable must be False, got True, where parameters are not on a CUDA device with"
             " Triton installed; use torch.optim for it"
         )
-    chosen = [decay] if decay and group.get("weight_decay", 0) != 0 else []
+    # Where sums run over the whole model, groups without decay must share the rule of the others.
+    together = sums_over_model(get_rule(name, convention))
+    chosen = [decay] if decay and (together or group.get("weight_decay", 0) != 0) else []
     return _composed(name, convention, *chosen, *(["maximize"] if group.get("maximize") else []))
+
+
+@lru_cache(maxsize=256)
+def sums_over_model(rule: Rule) -> bool:
+    """Whether a rule looks at all tensors of a model together."""
+    program = lower(rule)
+    return "member" in (*program.sums.values(), *program.scalars.values())
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,6 @@
 """SAM and Lookahead around any rule: by the class of another optimizer, by a rule or its name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, final
 
@@ -84,16 +84,10 @@ class Lookahead(RuleOptimizer):
         defaults = inner.defaults | {"k": k, "alpha": alpha}
         super().__init__(params, defaults, Around("lookahead", inner._rule_of))
 
-    def add_param_group(self, param_group: Group) -> None:
-        """Add a group, as in torch; its settings are checked here.
-
-        Raises:
-            SettingError: As in `RuleOptimizer`, and when ``k`` is not a whole number.
-        """
-        k = param_group.get("k", self.defaults["k"])
-        if not isinstance(k, int) or isinstance(k, bool):
-            raise SettingError(f"k must be a whole number >= 1, got {k!r}")
-        super().add_param_group(param_group)
+    def _check(self, group: Group) -> None:
+        if not isinstance(group["k"], int) or isinstance(group["k"], bool):
+            raise SettingError(f"k must be a whole number >= 1, got {group['k']!r}")
+        super()._check(group)
 
 
 @dataclass(frozen=True)
@@ -104,14 +98,20 @@ class Around:
     inner: Any
 
     def __call__(self, group: Group) -> Rule:
-        return _wrapped(self.modifier, self.inner(group))
+        ascends = bool(group.get("maximize"))
+        # Direction comes last, around everything: what climbs for a minimum must descend for a
+        # maximum.
+        inner = self.inner({**group, "maximize": False} if ascends else group)
+        return _wrapped(self.modifier, inner, ascends)
 
 
 @lru_cache(maxsize=256)
-def _wrapped(modifier: str, rule: Rule) -> Rule:
+def _wrapped(modifier: str, rule: Rule, ascends: bool) -> Rule:
     # Kernels are cached by rule, so the same rule must be wrapped into the same object.
     wrapped: Rule = getattr(modifiers, modifier)(rule)
-    return wrapped
+    # A name of its own, so that errors do not blame the base for what the wrapper lacks.
+    named = replace(wrapped, name=f"{modifier}_around_{rule.name}")
+    return modifiers.maximize(named) if ascends else named
 
 
 def _made(base: Base, settings: dict[str, Any], name: str, own: list[str]) -> RuleOptimizer:

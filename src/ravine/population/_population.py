@@ -1,7 +1,7 @@
 """Many trainings as one program: the public face of the population."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from math import inf
 from numbers import Integral, Real
@@ -21,7 +21,7 @@ from ravine.population._model import functions_of, stacked, stacked_gradient
 from ravine.population._run import Event, Runner
 from ravine.population._single import Single
 from ravine.population._stackable import why_not_stackable
-from ravine.population._updates import Budget
+from ravine.population._updates import Budget, hypers_at
 from ravine.population._workers import can_fork, run_workers
 from ravine.problems import Problem
 from ravine.rules import Rule, ascent_rule
@@ -115,6 +115,8 @@ class Population:
             twice = next(i for i in ids if ids.count(i) > 1)
             raise SettingError(f"members must have ids of their own, got {twice} twice")
         self._check_states({m.rule for m in members})
+        for member in {m.rule: m for m in members}.values():
+            hypers_at(member, 0, self.budget)  # raises where the schedule does not fit the rule
         return self._run(members, test, stop_hopeless)
 
     def _run(self, members: list[Member], test: bool, stop_hopeless: bool) -> Iterator[Progress]:
@@ -247,7 +249,8 @@ def _budget(
     steps = passes * per_epoch
     every = max(1, -(-steps // _evaluations(problem, steps * size)))
     chosen = get_schedule(problem.schedule if schedule is None else schedule)
-    chosen(0, steps, {"lr": 1.0})  # raises here when it does not fit so many steps
+    with suppress(KeyError):  # it may change what each rule has; the rate alone is tried here
+        chosen(0, steps, {"lr": 1.0})  # raises here when it does not fit so many steps
     return Budget(size, per_epoch, steps, every, chosen)
 
 

@@ -83,9 +83,7 @@ class Single:
         losses = np.zeros((steps, 1))
         for i in range(steps):
             step = int(self.steps[0])
-            # Models that draw random numbers by themselves see one stream per seed and step.
-            with torch_seeded(member.seed, "forward", step):
-                losses[i] = self._step(member, step)
+            losses[i] = self._step(member, step)
             self.steps[0] += 1
         return losses
 
@@ -93,36 +91,43 @@ class Single:
         epoch, index = divmod(step, self.budget.steps_per_epoch)
         order = self._order(member.seed, epoch, self.budget.batch)
         x, y = batch(torch.from_numpy(order[index]), self._norm(member), self.pool)
-        loss, gradients = self._gradients(x, y)
+        before = [buffer.clone() for buffer in self._model.buffers()]
+        loss, gradients = self._gradients(x, y, step)
         if member.rule.ascent is not None:
-            with self._ascended(member, step, gradients):
-                _, gradients = self._gradients(x, y)
+            with self._ascended(member, step, gradients, before):
+                _, gradients = self._gradients(x, y, step)
         self._update(member, step, gradients)
         return loss
 
-    def _gradients(self, x: Tensor, y: Tensor) -> tuple[float, list[Tensor]]:
-        loss = self.problem.loss(self._model(x), y)
+    def _gradients(self, x: Tensor, y: Tensor, step: int) -> tuple[float, list[Tensor]]:
+        # Models that draw random numbers by themselves see one stream per seed and step.
+        with torch_seeded(self._member().seed, "forward", step):
+            loss = self.problem.loss(self._model(x), y)
         gradients = torch.autograd.grad(
             loss, self._weights, allow_unused=True, materialize_grads=True
         )
         return loss.item(), [g.contiguous() for g in gradients]
 
     @contextmanager
-    def _ascended(self, member: Member, step: int, gradients: list[Tensor]) -> Iterator[None]:
-        """Hold the point of the second gradient; buffers keep what the first pass left in them."""
+    def _ascended(
+        self, member: Member, step: int, gradients: list[Tensor], before: list[Tensor]
+    ) -> Iterator[None]:
+        """Hold the point of the second gradient, and the buffers that the first one met.
+
+        Through the buffers dropout is the same; in the end they hold what the first pass left.
+        """
         weights = [weight.detach() for weight in self._weights]
-        stored = [weight.clone() for weight in (*weights, *self._model.buffers())]
+        held = [*weights, *self._model.buffers()]
+        stored = [tensor.clone() for tensor in held]
         hypers = hypers_at(member, step, self.budget)
         nothing: list[dict[str, Tensor]] = [{} for _ in weights]
         rule = ascent_rule(member.rule)
         points, _ = reference_step(rule, weights, gradients, nothing, step + 1.0, hypers)
         try:
-            for weight, point in zip(weights, points, strict=True):
-                weight.copy_(point)
+            _put(held, [*points, *before])
             yield
         finally:
-            for tensor, before in zip((*weights, *self._model.buffers()), stored, strict=True):
-                tensor.copy_(before)
+            _put(held, stored)
 
     def _update(self, member: Member, step: int, gradients: list[Tensor]) -> None:
         hypers = hypers_at(member, step, self.budget)
@@ -179,3 +184,8 @@ class Single:
     def _norm(self, member: Member) -> tuple[Tensor, Tensor]:
         split = self.problem.split(member.seed)
         return split.shift.to(self.dtype), split.scale.to(self.dtype)
+
+
+def _put(tensors: list[Tensor], values: list[Tensor]) -> None:
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ravine.core.errors import unknown
 from ravine.kernels import Kernel, Plan, kernel, plan
 from ravine.population._members import Member
 from ravine.rules import Rule, ascent_rule
@@ -120,5 +121,15 @@ def hypers_at(member: Member, done: int, budget: Budget) -> dict[str, float]:
     return {name: float(value) for name, value in {**member.hypers, **changed}.items()}
 
 
-def _schedule(rule: Rule, budget: Budget) -> Any:
-    return budget.schedule if rule.scheduled else constant
+def _schedule(rule: Rule, budget: Budget) -> Schedule:
+    """Return the budget's schedule for a rule; it may change only what the rule has."""
+    schedule = budget.schedule if rule.scheduled else constant
+
+    def checked(step: Any, total: int, base: Mapping[str, Any]) -> dict[str, Any]:
+        changed = schedule(step, total, base)
+        for name in changed:
+            if name not in rule.hypers:
+                raise unknown(f"setting of {rule.name} in what the schedule returns", name, base)
+        return changed
+
+    return checked

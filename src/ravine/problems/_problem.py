@@ -19,7 +19,8 @@ from ravine.problems._models import Factory
 from ravine.problems._numbers import fraction, integer
 from ravine.problems._sources import load_data
 from ravine.problems._splits import Split, normalisation, split_rows
-from ravine.schedules import get_schedule
+from ravine.schedules import Schedule, get_schedule
+from ravine.schedules._notation import schedule_text
 
 DEFAULT_BATCH = 64
 MOST_EPOCHS = 50
@@ -79,7 +80,7 @@ class Problem:
         name: str | None = None,
         batch: int | Literal["full"] = DEFAULT_BATCH,
         epochs: int | None = None,
-        schedule: str = "cosine",
+        schedule: str | Schedule = "cosine",
         validation: float = 0.2,
         normalise: bool = True,
         reshuffle: bool = True,
@@ -253,6 +254,7 @@ def _literal(value: str | float) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def _checked_schedule(schedule: str) -> str:
-    get_schedule(str(schedule))  # raises when there is none of that name
-    return str(schedule)
+def _checked_schedule(schedule: str | Schedule) -> str:
+    text = schedule_text(schedule)
+    get_schedule(text)  # raises when there is none of that name
+    return text

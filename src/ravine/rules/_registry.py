@@ -40,6 +40,7 @@ from ravine.rules import (
     signsgd,
     yogi,
 )
+from ravine.rules._as_rule import call_of
 from ravine.rules._rule import Rule
 from ravine.rules._trace import trace
 
@@ -86,13 +87,20 @@ def get_rule(name: str, convention: str | None = None) -> Rule:
     'paper'
     """
     if name not in rule_names():
-        raise unknown("optimizer", name, rule_names())
+        raise _no_rule(name)
     conventions = [c for n, c in _RULES if n == name]
     default = "torch" if "torch" in conventions else "paper"
     found = _RULES.get((name, convention or default))
     if found is None:
         raise unknown(f"convention of {name}", str(convention), conventions)
     return found
+
+
+def _no_rule(name: str) -> SettingError:
+    plain = name.partition("@")[0]
+    if plain in rule_names():
+        return SettingError(f"unknown optimizer {name!r}; write {call_of(name)}")
+    return unknown("optimizer", plain, rule_names())
 
 
 def load_rules(path: str | Path) -> list[Rule]:
@@ -103,6 +111,8 @@ def load_rules(path: str | Path) -> list[Rule]:
             a formula cannot be traced.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise SettingError(f"rules file {path} must be a file; give a Python file with @rule in it")
     if not path.is_file():
         raise SettingError(f"rules file {path} does not exist; give a Python file with @rule in it")
     spec = spec_from_file_location(f"ravine_rules_{path.stem}", path)

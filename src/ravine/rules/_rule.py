@@ -13,6 +13,7 @@ from ravine.core.errors import SettingError, unknown
 from ravine.rules._bounds import Bounds
 from ravine.rules._signature import (
     check_codecs,
+    check_comparisons,
     check_defaults,
     check_known,
     check_label,
@@ -54,6 +55,7 @@ class Rule:
             which the function gets together with the stored ``w``.
         scheduled: Whether studies may change ``lr`` by a schedule; False where the rule sets its
             own rate by step.
+        maximizes: Whether the formula climbs along the gradient that it is given.
         paper: Source of the formula.
     """
 
@@ -73,6 +75,7 @@ class Rule:
     readout: Formula | None = None
     ascent: Formula | None = None
     scheduled: bool = True
+    maximizes: bool = False
     paper: str = ""
 
     def __post_init__(self) -> None:
@@ -246,6 +249,7 @@ def rule(
     def decorate(function: Formula) -> Rule:
         given = name or function.__name__
         hypers = signature_hypers(given, function, kept) | dict(started.values())
+        check_comparisons(given, function)
         check_symbols(given, (*kept, *hypers))
         check_scalars(given, scalars or {})
         check_codecs(given, codecs or {})

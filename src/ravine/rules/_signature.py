@@ -1,5 +1,6 @@
 """What a formula's signature must look like, checked when the rule is defined."""
 
+import dis
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -57,6 +58,26 @@ def signature_hypers(
     if "lr" not in hypers:
         raise SettingError(f"rule {name}: the learning rate lr is missing, such as lr=1e-3")
     return hypers
+
+
+def check_comparisons(name: str, function: Callable[..., Any]) -> None:
+    """Refuse ``==``, ``!=`` and ``in`` in a formula: of symbols they are never true.
+
+    Other comparisons in a Python branch fail by themselves when the formula is traced; these would
+    silently take the same branch at every step.
+
+    Raises:
+        SettingError: When the formula's own code holds one.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    for instruction in dis.get_instructions(code) if code is not None else ():
+        equality = instruction.opname == "COMPARE_OP" and instruction.argval in ("==", "!=")
+        if equality or instruction.opname == "CONTAINS_OP":
+            word = "in" if instruction.opname == "CONTAINS_OP" else instruction.argval
+            raise SettingError(
+                f"rule {name}: the formula uses {word!r}, which sees symbols and not their values;"
+                " use where() with <, <=, > or >=, such as where(t > 1, a, b)"
+            )
 
 
 def check_symbols(name: str, symbols: Iterable[str]) -> None:

@@ -4,8 +4,11 @@ Order matters and is the caller's: the modifier applied last acts first on the g
 ``clip_global_norm(weight_decay(adam))`` clips the raw gradient and then adds the decay.
 """
 
+from dataclasses import replace
 from typing import Any
 
+from ravine.core.errors import SettingError
+from ravine.rules._as_rule import as_rule
 from ravine.rules._rule import Rule
 from ravine.rules._vocabulary import floor, maximum, mean, minimum, norm, where
 
@@ -17,7 +20,7 @@ def weight_decay(rule: Rule) -> Rule:
 
     This is torch's ``weight_decay``; the gradient of :math:`\lambda \sum w^2` is twice that.
     """
-    inner = rule.function
+    inner = as_rule(rule).function
 
     def step(w: Any, g: Any, *kept: Any, weight_decay: Any, **numbers: Any) -> Any:
         return inner(w, g + weight_decay * w, *kept, **numbers)
@@ -32,7 +35,7 @@ def decoupled_weight_decay(rule: Rule) -> Rule:
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, as PyTorch scales it.
     """
-    inner = rule.function
+    inner = as_rule(rule).function
 
     def step(w: Any, g: Any, *kept: Any, lr: Any, weight_decay: Any, **numbers: Any) -> Any:
         return inner(w * (1 - lr * weight_decay), g, *kept, lr=lr, **numbers)
@@ -47,7 +50,7 @@ def fully_decoupled_weight_decay(rule: Rule) -> Rule:
 
     Source: Loshchilov & Hutter 2019, arXiv:1711.05101, Algorithm 2, at a constant schedule.
     """
-    inner = rule.function
+    inner = as_rule(rule).function
 
     def step(w: Any, g: Any, *kept: Any, weight_decay: Any, **numbers: Any) -> Any:
         return inner(w * (1 - weight_decay), g, *kept, **numbers)
@@ -62,7 +65,7 @@ def clip_value(rule: Rule) -> Rule:
 
     As ``torch.nn.utils.clip_grad_value_``.
     """
-    inner = rule.function
+    inner = as_rule(rule).function
 
     def step(w: Any, g: Any, *kept: Any, max_value: Any, **numbers: Any) -> Any:
         return inner(w, minimum(maximum(g, -max_value), max_value), *kept, **numbers)
@@ -93,7 +96,7 @@ def clip_global_norm(rule: Rule) -> Rule:
 
 
 def _clipped(rule: Rule, over: str) -> Rule:
-    inner = rule.function
+    inner = as_rule(rule).function
 
     def step(w: Any, g: Any, *kept: Any, max_norm: Any, **numbers: Any) -> Any:
         factor = minimum(1.0, max_norm / (norm(g, over=over) + 1e-6))
@@ -110,7 +113,7 @@ def centralise(rule: Rule) -> Rule:
     A channel is a slice along the first dimension. Tensors of fewer than two dimensions, biases
     among them, keep their gradient. Source: Yong et al. 2020, arXiv:2004.01461, equation 1.
     """
-    inner = rule.function
+    inner = as_rule(rule).function
 
     def step(w: Any, g: Any, *kept: Any, **numbers: Any) -> Any:
         return inner(w, g - mean(g, over="channel"), *kept, **numbers)
@@ -127,8 +130,14 @@ def cautious(rule: Rule) -> Rule:
     where :math:`w'_t` is the rule's own step. The mean is over each tensor. Decay that is to act
     everywhere is added around this modifier. Source: Liang et al. 2024, arXiv:2411.16085,
     Algorithm 1; its code bounds the mean by 1e-3, which is done here.
+
+    Raises:
+        SettingError: When the rule evaluates other weights than it stores, or maximises.
     """
-    inner = rule.function
+    _refuse_two_views(rule, "cautious")
+    if rule.maximizes:
+        raise SettingError(f"cautious must be inside maximize: maximize(cautious({rule.name}))")
+    inner = as_rule(rule).function
 
     def step(w: Any, g: Any, *kept: Any, **numbers: Any) -> Any:
         new, *rest = inner(w, g, *kept, **numbers)
@@ -147,7 +156,7 @@ def ema(rule: Rule) -> Rule:
 
     Source: Polyak & Juditsky 1992, doi:10.1137/0330046, with a running mean for the average.
     """
-    inner, states = rule.function, len(rule.state)
+    inner, states = as_rule(rule).function, len(rule.state)
 
     def step(w: Any, g: Any, *kept: Any, ema_decay: Any, t: Any, **numbers: Any) -> Any:
         own, average, scalars = kept[:states], kept[states], kept[states + 1 :]
@@ -170,8 +179,12 @@ def lookahead(rule: Rule) -> Rule:
     at every ``sync``-th step; at the others :math:`w_t = w'_t`, the rule's own step. The slow
     weights :math:`\phi` are what is evaluated. The rule's states are kept as they are.
     Source: Zhang et al. 2019, arXiv:1907.08610, Algorithm 1.
+
+    Raises:
+        SettingError: When the rule evaluates other weights than it stores.
     """
-    inner, states = rule.function, len(rule.state)
+    _refuse_two_views(rule, "lookahead")
+    inner, states = as_rule(rule).function, len(rule.state)
 
     def step(w: Any, g: Any, *kept: Any, alpha: Any, sync: Any, t: Any, **numbers: Any) -> Any:
         own, slow, scalars = kept[:states], kept[states], kept[states + 1 :]
@@ -202,11 +215,13 @@ def sam(rule: Rule) -> Rule:
     The norm is over all tensors of the model; 1e-12 against division by zero, as in the authors'
     code. Source: Foret et al. 2021, arXiv:2010.01412, Algorithm 1, with p = 2.
     """
+    # Away from where the rule goes: downhill for one that climbs.
+    away = -1.0 if as_rule(rule).maximizes else 1.0
 
     def ascent(w: Any, g: Any, *, rho: Any, **_: Any) -> Any:
-        return w + g * (rho / (norm(g, over="member") + 1e-12))
+        return w + g * (away * rho / (norm(g, over="member") + 1e-12))
 
-    inner = rule.function
+    inner = as_rule(rule).function
 
     def step(w: Any, g: Any, *kept: Any, rho: Any, **numbers: Any) -> Any:
         return inner(w, g, *kept, **numbers)
@@ -218,10 +233,26 @@ def maximize(rule: Rule) -> Rule:
     r"""Ascend instead of descending.
 
     .. math:: g \leftarrow -g
+
+    Where a second gradient is taken, it is taken where the objective is lowest nearby.
     """
-    inner = rule.function
+    inner, climb = as_rule(rule).function, rule.ascent
 
     def step(w: Any, g: Any, *kept: Any, **numbers: Any) -> Any:
         return inner(w, -g, *kept, **numbers)
 
-    return rule.wrapped(step)
+    def ascent(w: Any, g: Any, **numbers: Any) -> Any:
+        assert climb is not None
+        return climb(w, -g, **numbers)
+
+    turned = rule.wrapped(step, ascent=None if climb is None else ascent)
+    return replace(turned, maximizes=not rule.maximizes)
+
+
+def _refuse_two_views(rule: Rule, name: str) -> None:
+    """Refuse a rule whose states follow its own step, which the modifier would change behind it."""
+    if as_rule(rule).readout is not None:
+        raise SettingError(
+            f"{name} cannot go around {rule.name}, whose evaluated weights follow its own steps;"
+            f" put {name} inside, or use another rule"
+        )

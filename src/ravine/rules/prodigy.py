@@ -52,7 +52,7 @@ def prodigy(
     lr: Any = 1.0,
     beta1: Any = 0.9,
     beta2: Any = 0.999,
-    beta3: Any = 0.999**0.5,  # the root of beta2, as in the package
+    beta3: Any = 0.0,
     eps: Any = 1e-8,
     weight_decay: Any = 0.0,
     d0: Any = 1e-6,
@@ -60,6 +60,7 @@ def prodigy(
     growth_rate: Any = UNLIMITED,
 ) -> Any:
     """Take Adam's step at the rate d, an estimate of the distance to go that never falls."""
+    beta3 = where(beta3 > 0, beta3, sqrt(beta2))  # as in the package, unless one is given
     # d / d0 and not d: both sides of the quotient below would be tiny.
     scale = d / d0 * d
     numerator = beta3 * numerator + scale * total(lr * g * (w0 - w), over="member")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ravine.core.errors import SettingError
+from ravine.core.errors import SettingError, unknown
 from ravine.schedules._checks import Length, lengths, steps_of
 from ravine.schedules._plateau import pure
 from ravine.schedules._scaled import Scaled, Schedule, Values, base_rate, describe
@@ -27,7 +27,7 @@ class _Sequence:
         for i, (part, start, end) in enumerate(zip(self.parts, starts, ends, strict=True)):
             # A share that a warm-up was given is one of the whole run, whichever part it is.
             span = total if _own_length(part) is not None else end - start
-            found = part(np.maximum(k - start, 0), span, base)
+            found = _known(part, part(np.maximum(k - start, 0), span, base), base)
             for name in {**values, **found}:
                 before, now = (v.get(name, base[name]) for v in (values, found))
                 values[name] = np.where(piece == i, now, before)
@@ -61,7 +61,7 @@ class _Product:
     def __call__(self, step: Any, total: int, base: Values) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for part in self.parts:
-            values |= part(step, total, {**base, **values})
+            values |= _known(part, part(step, total, {**base, **values}), base)
         return values
 
     def __str__(self) -> str:
@@ -74,8 +74,9 @@ def sequence(*parts: Schedule, at: Sequence[Length] | None = None) -> Schedule:
     .. math:: \eta_k = \eta^{(i)}_{k - m_i}, \quad m_i \le k < m_{i+1}, \quad m_0 = 0
 
     Each part sees its own steps, from 0, and its own number of them: a cosine that follows a
-    warm-up falls to 0 at the end of the run. So shares in a part are shares of that part; only a
-    warm-up's are always shares of the whole run. Equal to torch's ``SequentialLR``.
+    warm-up falls to 0 at the end of the run. So shares in a part are shares of that part. Only a
+    warm-up that is itself a part has shares of all steps of its sequence; one inside a product
+    has shares of the part that the product is. Equal to torch's ``SequentialLR``.
 
     Args:
         parts: The schedules, at least 2.
@@ -142,6 +143,14 @@ def _check_parts(name: str, parts: tuple[Schedule, ...]) -> None:
         raise SettingError(f"{name} must be given at least 2 schedules, got {len(parts)}")
     for part in parts:
         pure(part)
+
+
+def _known(part: Schedule, found: dict[str, Any], base: Values) -> dict[str, Any]:
+    """Return the values that a part returned, all of them of hyper-parameters that there are."""
+    for name in found:
+        if name not in base:
+            raise unknown(f"hyper-parameter, which {describe(part)} returns,", name, base)
+    return found
 
 
 def _own_length(part: Schedule) -> Length | None:

@@ -21,7 +21,7 @@ from ravine.schedules._decay import (
 from ravine.schedules._one_cycle import one_cycle
 from ravine.schedules._plateau import ReduceOnPlateau, no_function, pure
 from ravine.schedules._restarts import cosine_restarts
-from ravine.schedules._scaled import Schedule
+from ravine.schedules._scaled import Schedule, describe
 from ravine.schedules._warmup import warmup, warmup_stable_decay
 
 
@@ -81,7 +81,7 @@ def get_schedule(schedule: str | Schedule) -> Schedule:
         schedule: ``NAME[:ARGUMENT...]`` such as ``step:0.3:0.1``; several joined by ``*`` are
             multiplied, several joined by ``+`` follow one another, each but the last with
             ``@STEP``, where it ends, unless it is a warm-up: ``warmup:100+constant@0.5+cosine``.
-            An integer counts steps, a fraction is a share of all steps.
+            An integer counts steps, a fraction is a share of all steps. Spaces change nothing.
 
     Raises:
         SettingError: A name is unknown, an argument missing or outside its bounds.
@@ -100,6 +100,34 @@ def get_schedule(schedule: str | Schedule) -> Schedule:
         if text.isidentifier():  # the error shows all of it already
             raise
         raise SettingError(f"schedule {text!r}: {error}") from None
+
+
+def schedule_text(schedule: str | Schedule) -> str:
+    """Return the text from which `get_schedule` makes a schedule again.
+
+    Raises:
+        SettingError: As for `get_schedule`, and when a schedule has no text.
+
+    >>> schedule_text(cosine), schedule_text(" warmup:100 + cosine ")
+    ('cosine', 'warmup:100+cosine')
+    """
+    found = get_schedule(schedule)
+    if isinstance(schedule, str):
+        return "".join(schedule.split())
+    text = describe(found)
+    if not _stands_for(text, found):
+        raise SettingError(
+            f"schedule must be one that a text can name, such as 'warmup:100+cosine', got {text};"
+            " functions of your own and sequences within products have no text"
+        )
+    return text
+
+
+def _stands_for(text: str, schedule: Schedule) -> bool:
+    try:
+        return get_schedule(text) == schedule
+    except SettingError:
+        return False
 
 
 def _sequence(text: str) -> Schedule:
@@ -125,7 +153,10 @@ def _product(text: str) -> Schedule:
 
 
 def _single(text: str) -> Schedule:
-    name, *given = text.split(":")
+    name, *given = map(str.strip, text.split(":"))
+    if not text.strip():
+        known = ", ".join(_NAMED)
+        raise SettingError(f"a part is missing: write a name, such as cosine; Known: {known}")
     if name in ("plateau", "ReduceLROnPlateau"):
         raise no_function("plateau")
     if name not in _NAMED:
@@ -133,23 +164,30 @@ def _single(text: str) -> Schedule:
     make, usage, example = _NAMED[name]
     least, most = usage.split("[")[0].count(":"), usage.count(":")
     if not least <= len(given) <= most or "" in given:
-        count = f"{least}" if least == most else f"{least} to {most}"
         raise SettingError(
-            f"{name} must be given {count} arguments, as in {usage}, got {text!r};"
+            f"{name} must be given {_counted(least, most)}, as in {usage}, got {text!r};"
             f" write for example {example}"
         )
     return make(*map(_argument, given))
 
 
+def _counted(least: int, most: int) -> str:
+    ending = "" if most == 1 else "s"
+    if least == most:
+        return f"{most or 'no'} argument{ending}"
+    return f"{f'{least} to' if least else 'at most'} {most} argument{ending}"
+
+
 def _argument(text: str) -> Any:
-    """Return an integer, a number, several of them, None, or else the text."""
+    """Return an integer (``1e2`` is one), a number, several of them, None, or else the text."""
+    text = text.strip()
     if "," in text:
         return tuple(map(_argument, text.split(",")))
     if text == "none":
         return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    written_whole = "." not in text or "e" in text.lower()
+    return int(value) if written_whole and value.is_integer() else value

@@ -72,6 +72,7 @@ def contestants(
         )
     if not optimizers:
         raise SettingError("optimizers must name at least one, got none")
+    _refuse_methods(given for given in optimizers if given not in (own or {}))
     found = [_find(given, own or {}) for given in _spelled_out(optimizers, own or {})]
     _refuse_twice(name for name, _, _ in found)
     shares = _shares({name: rule for name, rule, _ in found}, settings or {})
@@ -84,10 +85,15 @@ def left_out(optimizers: Sequence[str | Rule]) -> list[str]:
     """Return a sentence per reason why a method is not among ``"all"``; none without ``"all"``."""
     if ALL not in optimizers:
         return []
+    return [f"left out: {text}" for text in _reasons(_METHODS)]
+
+
+def _reasons(names: Iterable[str]) -> list[str]:
+    """Return each reason why some of the methods take no part, after their names."""
     reasons: dict[str, list[str]] = {}
-    for name, method in _METHODS.items():
-        reasons.setdefault(method.reason, []).append(name)
-    return [f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    for name in names:
+        reasons.setdefault(_METHODS[name].reason, []).append(name)
+    return [f"{', '.join(names)}, because {reason}" for reason, names in reasons.items()]
 
 
 def _spelled_out(optimizers: Sequence[str | Rule], own: Mapping[str, Rule]) -> Iterator[str | Rule]:
@@ -115,14 +121,19 @@ def _find(given: str | Rule, own: Mapping[str, Rule]) -> tuple[str, Rule, bool]:
 
 def _registered(given: str, own: Mapping[str, Rule]) -> Rule:
     name, _, convention = given.partition("@")
-    if name in _METHODS:
-        raise SettingError(
-            f"{name} cannot be compared here: {_METHODS[name].reason}; train with"
-            f" ravine.optim.{_METHODS[name].optimizer.__name__}"
-        )
     if name not in rule_names():
         raise unknown("optimizer", name, [*rule_names(), ALL, *own])
     return get_rule(name, convention or None)
+
+
+def _refuse_methods(optimizers: Iterable[str | Rule]) -> None:
+    texts = (given.partition("@")[0] for given in optimizers if isinstance(given, str))
+    names = [name for name in dict.fromkeys(texts) if name in _METHODS]
+    if names:
+        classes = ", ".join(f"ravine.optim.{_METHODS[name].optimizer.__name__}" for name in names)
+        raise SettingError(
+            f"cannot be compared here: {'; '.join(_reasons(names))}; train with {classes}"
+        )
 
 
 def _refuse_twice(names: Iterable[str]) -> None:

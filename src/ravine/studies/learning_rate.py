@@ -12,6 +12,7 @@ from ravine.core.errors import SettingError
 from ravine.population import Member, Outcome, Population
 from ravine.problems import Problem
 from ravine.rules import Rule
+from ravine.schedules import Schedule
 from ravine.studies.contestants import DEFAULT_OPTIMIZERS, Contestant, contestants
 from ravine.studies.learning_rate_ramp import MOST_STEPS, ramp
 from ravine.studies.learning_rate_suggestion import Suggestion, suggest, suggest_from_ramp
@@ -50,7 +51,7 @@ class RateOrder:
     seeds: int = SEEDS
     epochs: int | None = None
     batch: int | str | None = None
-    schedule: str = "constant"
+    schedule: str | Schedule = "constant"
     seed: int = 0
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from ravine.core.errors import SettingError
 from ravine.problems import Problem
 from ravine.rules import Rule
-from ravine.schedules import get_schedule
+from ravine.schedules import Schedule, get_schedule
+from ravine.schedules._notation import schedule_text
 from ravine.studies.contestants import DEFAULT_OPTIMIZERS, Contestant, contestants
 from ravine.studies.protocol import RATES, Phase, Plan, check_integer, make_plan
 
@@ -25,8 +26,8 @@ class Order:
         seeds: Seeds of the last phase; None for 20, or 3 without confirm.
         epochs: Passes over the training rows; None for the problem's.
         batch: Rows per step or ``"full"``; None for the problem's.
-        schedule: Of the learning rate, as `ravine.schedules.get_schedule` reads it; None for the
-            problem's.
+        schedule: Of the learning rate, as `ravine.schedules.get_schedule` reads it, of those that
+            have a text; None for the problem's.
         confirm: Whether to select and confirm after tuning.
         seed: Base seed.
         command: How the study was started, for the record.
@@ -43,7 +44,7 @@ class Order:
     seeds: int | None = None
     epochs: int | None = None
     batch: int | str | None = None
-    schedule: str | None = None
+    schedule: str | Schedule | None = None
     confirm: bool = True
     seed: int = 0
     command: str = ""
@@ -98,6 +99,6 @@ def check(order: Order) -> Checked:
     check_integer("epochs", epochs, 1)
     batch = problem.batch_size(order.batch)
     steps = epochs * problem.steps_per_epoch(batch)
-    schedule = problem.schedule if order.schedule is None else str(order.schedule)
+    schedule = schedule_text(problem.schedule if order.schedule is None else order.schedule)
     get_schedule(schedule)(0, steps, {"lr": 1.0})  # raises when there is none, or it does not fit
     return Checked(order, problem, competing, plan, epochs, batch, schedule, steps)

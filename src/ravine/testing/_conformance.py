@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ravine.core.errors import unknown
-from ravine.rules import Rule, rule_names
+from ravine.rules import Rule, all_rules, get_rule, rule_names
 from ravine.testing._golden import NEAR, Golden, all_golden, golden_differences
 from ravine.testing._peers import AGREES, LIBRARIES, PEERS, Peer, measured
 
@@ -60,13 +60,45 @@ def known_names() -> list[str]:
 def conformance(name: str) -> Conformance:
     """Compare one rule with everything there is to compare it with.
 
+    Args:
+        name: Of the rule, all conventions together, or ``NAME@CONVENTION`` for one of them.
+
     Raises:
-        SettingError: When there is no rule of this name.
+        SettingError: When there is no rule of this name, or none of this convention.
     """
-    if name not in known_names():
-        raise unknown("rule", name, known_names())
-    golden = (judged_golden(g) for g in all_golden() if g.rule == name)
-    return Conformance(name, tuple(golden), tuple(judged(row) for row in PEERS if row.rule == name))
+    rule, chosen = split_name(name)
+    golden = [g for g in all_golden() if g.rule == rule and chosen in (None, g.convention)]
+    rows = [row for row in PEERS if row.rule == rule and chosen in (None, _convention(row))]
+    return Conformance(name, tuple(map(judged_golden, golden)), tuple(map(judged, rows)))
+
+
+def split_name(name: str) -> tuple[str, str | None]:
+    """Return rule and convention of a name; None as the convention where it says none.
+
+    Raises:
+        SettingError: When there is no rule of this name, or none of this convention.
+
+    >>> split_name("adam@lecture")
+    ('adam', 'lecture')
+    """
+    rule, at, convention = name.partition("@")
+    if rule not in known_names():
+        raise unknown("rule", rule, known_names())
+    if at and convention not in conventions(rule):
+        raise unknown(f"convention of {rule}", convention, conventions(rule))
+    return rule, convention if at else None
+
+
+def conventions(rule: str) -> list[str]:
+    """Return the conventions of a rule, or those of a class's stored trajectories."""
+    traced = [r.convention for r in all_rules() if r.name == rule]
+    return traced or list(dict.fromkeys(g.convention for g in all_golden() if g.rule == rule))
+
+
+def _convention(row: Peer) -> str:
+    if row.convention:
+        return row.convention
+    return get_rule(row.rule).convention if row.rule in rule_names() else conventions(row.rule)[0]
 
 
 def judged_golden(golden: Golden, rule: Rule | None = None) -> Finding:

@@ -7,6 +7,7 @@ import numpy as np
 from ravine.core.errors import SettingError
 from ravine.kernels import latex, lower
 from ravine.rules import Rule, trace
+from ravine.rules._as_rule import as_rule
 from ravine.testing import _behaviour, _numeric
 from ravine.testing._require import require
 from ravine.testing._settings import settings_of
@@ -30,6 +31,7 @@ def check_rule(rule: Rule) -> None:
 
     Raises:
         AssertionError: Naming the rule, the setting and the step of the first violation.
+        SettingError: It is no rule.
 
     In a test file it is one line per rule:
 
@@ -40,14 +42,17 @@ def check_rule(rule: Rule) -> None:
     ...     return w - lr * m, m
     >>> check_rule(averaged)
 
+    >>> def is_first(t):
+    ...     return t == 1
     >>> @rule(state=("m",))
     ... def started(w, g, m, *, t, lr=0.1):
-    ...     m = g if t == 1 else 0.9 * m + 0.1 * g
+    ...     m = g if is_first(t) else 0.9 * m + 0.1 * g
     ...     return w - lr * m, m
     >>> check_rule(started)
     Traceback (most recent call last):
     AssertionError: started: the kernel differs from the formula at step 1 ...
     """
+    as_rule(rule)
     for check in _CHECKS:
         check(rule)
 

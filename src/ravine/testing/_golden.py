@@ -15,6 +15,7 @@ from ravine.rules import Rule, get_rule, rule_names
 from ravine.testing import _golden_problem as problem
 from ravine.testing._golden_classes import CLASSES, class_path
 from ravine.testing._paths import Arrays, largest_difference
+from ravine.testing._paths import Path as WeightPath
 from ravine.testing._steps import kernel_path, optimizer_path, reference_path
 
 FOLDER = Path(__file__).parent / "golden"
@@ -33,6 +34,7 @@ class Golden:
         source: Where the formula comes from that made the data.
         tensors: Which of the problem's tensors moved: W, b or both.
         iterates: Stored weights after each step, flat.
+        readouts: Weights to evaluate after each step; the iterates where they are the same.
     """
 
     rule: str
@@ -41,6 +43,7 @@ class Golden:
     source: str
     tensors: tuple[str, ...]
     iterates: tuple[tuple[float, ...], ...]
+    readouts: tuple[tuple[float, ...], ...]
 
     @property
     def id(self) -> str:
@@ -66,6 +69,7 @@ def read_golden(file: Path) -> list[Golden]:
             entry["source"],
             tuple(entry["tensors"]),
             tuple(tuple(row) for row in entry["iterates"]),
+            tuple(tuple(row) for row in entry.get("readouts", entry["iterates"])),
         )
         for entry in json.loads(file.read_text(encoding="utf-8"))
     ]
@@ -79,27 +83,39 @@ def golden_differences(golden: Golden, rule: Rule | None = None) -> dict[str, fl
         rule: A rule to judge instead of the registry's.
 
     Returns:
-        Largest difference of ``"formula"``, ``"kernel"`` and ``"optimizer"``, relative to the
-        largest weight.
+        Largest difference of ``"formula"``, ``"kernel"`` and ``"optimizer"``, and of the weights
+        to evaluate that each gives, relative to the largest weight.
     """
-    stored = [_tensors(row, golden.tensors) for row in golden.iterates]
     if golden.rule in CLASSES:
+        stored = _path(golden.iterates, golden.tensors)
         path = class_path(golden.rule, golden.hypers, golden.tensors, len(stored))
         return {"optimizer": largest_difference(path, stored)}
     rule = rule or get_rule(golden.rule, golden.convention)
+    iterates = _differences(golden, rule, readout=False)
+    readouts = _differences(golden, rule, readout=True)
+    return iterates | {f"readout of the {way}": found for way, found in readouts.items()}
+
+
+def _differences(golden: Golden, rule: Rule, *, readout: bool) -> dict[str, float]:
+    """Return how far the iterates of each way of computing are off, or its readouts."""
+    stored = _path(golden.readouts if readout else golden.iterates, golden.tensors)
     hypers = rule.check(golden.hypers)
     along = ([w.copy() for w in problem.START], _gradient, [hypers["lr"]] * len(stored))
     make = from_rule(rule)
     found = {
-        "formula": reference_path(rule, *along, hypers),
-        "kernel": kernel_path(rule, *along, hypers),
-        "optimizer": optimizer_path(lambda w: make(w, **hypers), *along),
+        "formula": reference_path(rule, *along, hypers, readout=readout),
+        "kernel": kernel_path(rule, *along, hypers, readout=readout),
+        "optimizer": optimizer_path(lambda w: make(w, **hypers), *along, readout=readout),
     }
     return {way: largest_difference(path, stored) for way, path in found.items()}
 
 
 def _gradient(weights: Sequence[NDArray[np.float64]], t: int) -> Arrays:
     return problem.gradients(weights)
+
+
+def _path(rows: Sequence[Sequence[float]], names: Sequence[str]) -> WeightPath:
+    return [_tensors(row, names) for row in rows]
 
 
 def _tensors(flat: Sequence[float], names: Sequence[str]) -> Arrays:
