@@ -65,7 +65,10 @@ def test_rates_scale_with_the_base_and_are_never_negative(name):
     assert ones.max() <= 1
 
 
-@pytest.mark.parametrize("name", set(EVERY_KIND) - {"exponential", "inverse", "step", "restarts"})
+ENDLESS = ("exponential", "inverse", "step", "restarts")
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY_KIND if name not in ENDLESS])
 def test_rates_stay_after_the_last_step(name):
     schedule, last = EVERY_KIND[name], rates(EVERY_KIND[name], 100)[-1]
     assert schedule([101, 150], 100, {"lr": 1.0})["lr"].tolist() == [last, last]
