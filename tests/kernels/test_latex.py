@@ -315,9 +315,10 @@ def test_prodigy():
         r"""
 m_t = \beta_1 m_{t-1} + d_{t-1} \left(1 - \beta_1\right) g_t
 v_t = \beta_2 v_{t-1} + d_{t-1}^{2} \left(1 - \beta_2\right) g_t^{2}
+\tilde{\beta}_3 = \begin{cases} \beta_3 & \text{if } \beta_3 > 0 \\ \sqrt{\beta_2} & \text{otherwise} \end{cases}
 \mathrm{scale}_t = \frac{d_{t-1} d_{t-1}}{d_0}
-s_t = \beta_3 s_{t-1} + \mathrm{scale}_t \, \eta g_t
-\mathrm{numerator}_t = \beta_3 \, \mathrm{numerator}_{t-1} + \mathrm{scale}_t \, \sum \left(\eta g_t \left(w_0 - w_{t-1}\right)\right)
+s_t = \tilde{\beta}_3 s_{t-1} + \mathrm{scale}_t \, \eta g_t
+\mathrm{numerator}_t = \tilde{\beta}_3 \, \mathrm{numerator}_{t-1} + \mathrm{scale}_t \, \sum \left(\eta g_t \left(w_0 - w_{t-1}\right)\right)
 \mathrm{estimate}_t = \frac{d_{\mathrm{coef}} \, \mathrm{numerator}_t}{\max\left(10^{-30}, \sum \left(\left\lvert s_t \right\rvert\right)\right)}
 d_{\mathrm{max},t} = \max\left(\mathrm{estimate}_t, d_{\mathrm{max},t-1}\right)
 \mathrm{left}_t = \begin{cases} d_{t-1} & \text{if } d_{t-1} > d_0 \\ \max\left(\mathrm{estimate}_t, d_{t-1}\right) & \text{otherwise} \end{cases}
