@@ -230,8 +230,12 @@ class RuleOptimizer(Optimizer):
             put_back(stored)
 
     def _step_rule(self, rule: Rule, groups: list[Group]) -> None:
-        groups = self._coded.step(rule, groups, self.param_groups, self.state)
         prepared = self._launches.get(rule)
+        # What was prepared has no weights or states in few bits, as long as no group asks for it.
+        plain = not any(name in group for group in groups for name in PRECISION)
+        if plain and prepared is not None and prepared.step(groups, self.state):
+            return
+        groups = self._coded.step(rule, groups, self.param_groups, self.state)
         if prepared is None or not prepared.step(groups, self.state):
             self._first_step(rule, groups)
 

@@ -91,15 +91,15 @@ def modified(
             " Triton installed; use torch.optim for it"
         )
     # Where sums run over the whole model, groups without decay must share the rule of the others.
-    together = sums_over_model(get_rule(name, convention))
+    together = _sums_over_model(name, convention)
     chosen = [decay] if decay and (together or group.get("weight_decay", 0) != 0) else []
     return _composed(name, convention, *chosen, *(["maximize"] if group.get("maximize") else []))
 
 
 @lru_cache(maxsize=256)
-def sums_over_model(rule: Rule) -> bool:
+def _sums_over_model(name: str, convention: str | None) -> bool:
     """Whether a rule looks at all tensors of a model together."""
-    program = lower(rule)
+    program = lower(get_rule(name, convention))
     return "member" in (*program.sums.values(), *program.scalars.values())
 
 
