@@ -78,3 +78,15 @@ def test_the_figure_shows_the_worst_segment_and_its_secant():
 def test_wrong_numbers_are_named(settings, message):
     with pytest.raises(SettingError, match=message):
         convexity_probe(objective_of(lambda w: w.sum(), torch.ones(2)), **settings)
+
+
+def test_losses_that_are_not_finite_hide_no_violation():
+    here = objective_of(lambda w: w.log().sum(), torch.ones(1, dtype=torch.float64))
+    probe = convexity_probe(here, segments=200)
+    finite = [one for one in probe.segments if torch.isfinite(torch.tensor(one.gap))]
+    assert 0 < len(finite) < 200
+    assert not probe.ok and probe.violation in finite
+    assert f"on {200 - len(finite)} more the loss is not finite" in probe.text()
+    narrow = objective_of(lambda w: (1e-12 - (w - 1) ** 2).sqrt().sum(), torch.ones(1).double())
+    with pytest.raises(SettingError, match="it is finite on none"):
+        convexity_probe(narrow, segments=5)

@@ -1,6 +1,7 @@
 """A probe for convexity: the secant test on random segments."""
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,10 +66,14 @@ class ConvexityProbe:
     segments: tuple[Segment, ...]
 
     @property
+    def worst(self) -> Segment:
+        """The segment with the largest gap beyond rounding, of those with finite losses."""
+        return max((s for s in self.segments if isfinite(s.gap)), key=lambda s: s.gap - s.rounding)
+
+    @property
     def violation(self) -> Segment | None:
         """The segment with the largest gap beyond rounding; None where none has one."""
-        worst = max(self.segments, key=lambda one: one.gap - one.rounding)
-        return worst if worst.violates else None
+        return self.worst if self.worst.violates else None
 
     @property
     def ok(self) -> bool:
@@ -85,13 +90,17 @@ class ConvexityProbe:
 
     def text(self) -> str:
         """Return the result as a line for a terminal."""
-        worst, count = self.violation, len(self.segments)
+        worst = self.violation
+        count = sum(isfinite(one.gap) for one in self.segments)
+        lost = len(self.segments) - count
+        besides = f"; on {lost} more the loss is not finite" if lost else ""
         if worst is None:
-            return f"no violation of convexity on {count} random segments"
+            return f"no violation of convexity on {count} random segments{besides}"
         violating = sum(one.violates for one in self.segments)
         return (
             f"not convex: on {violating} of {count} random segments the loss lies above the secant,"
             f" at worst {worst.loss:.6g} against {worst.secant:.6g} at share {worst.share:g}"
+            f"{besides}"
         )
 
     def plot(self, points: int = 101) -> "Figure":
@@ -100,7 +109,7 @@ class ConvexityProbe:
         Args:
             points: Places on the segment at which the loss is evaluated.
         """
-        worst = max(self.segments, key=lambda one: one.gap - one.rounding)
+        worst = self.worst
         shares = np.linspace(0, 1, points)
         losses = [self.here.at(torch.lerp(worst.start, worst.end, float(s))) for s in shares]
         chart = plain_figure("share of the way from a to b", "loss")
@@ -126,7 +135,7 @@ def convexity_probe(
         seed: Fixes the segments.
 
     Raises:
-        SettingError: A number is out of bounds.
+        SettingError: A number is out of bounds, or the loss is finite on no segment.
 
     >>> from ravine.gradients._curvature_objective import objective_of
     >>> wave = objective_of(lambda w: w.sin().sum(), torch.ones(1, dtype=torch.float64))
@@ -141,9 +150,13 @@ def convexity_probe(
     point, random = flat(here.point), rng(seed, "convexity")
     scale = radius * (float(point.double().square().mean().sqrt()) or 1.0)
     ends = (_near(point, scale, random) for _ in range(2 * segments))
-    return ConvexityProbe(
-        here, tuple(_tested(here, next(ends), next(ends)) for _ in range(segments))
-    )
+    tested = tuple(_tested(here, next(ends), next(ends)) for _ in range(segments))
+    if not any(isfinite(one.gap) for one in tested):
+        raise SettingError(
+            f"radius must leave the loss finite on some segment, got {radius}: it is finite on none"
+            f" of {segments}; take a smaller one"
+        )
+    return ConvexityProbe(here, tested)
 
 
 def _near(point: Tensor, scale: float, random: np.random.Generator) -> Tensor:
@@ -154,7 +167,8 @@ def _tested(here: Objective, a: Tensor, b: Tensor) -> Segment:
     at_a, at_b = here.at(a), here.at(b)
     losses = {s: here.at(torch.lerp(a, b, s)) for s in _SHARES}
     secants = {s: (1 - s) * at_a + s * at_b for s in _SHARES}
-    worst = max(_SHARES, key=lambda s: losses[s] - secants[s])
+    gaps = {s: losses[s] - secants[s] for s in _SHARES}
+    worst = max(_SHARES, key=lambda s: gaps[s] if isfinite(gaps[s]) else -inf)
     largest = max(abs(at_a), abs(at_b), abs(losses[worst]))
     # The place itself is rounded too, which moves the loss by its slope times that.
     moved = abs(at_a - at_b) + largest
