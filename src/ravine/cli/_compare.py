@@ -33,15 +33,15 @@ class Request:
     settings: list[str]
     lr: str | None
     schedule: str | None
-    trials: int | None
     seeds: int | None
     epochs: int | None
     batch: str | None
-    confirm: bool
     seed: int
-    out: Path | None
     as_json: bool
     command: str
+    trials: int | None = None
+    confirm: bool = True
+    out: Path | None = None
 
 
 def run_compare(request: Request) -> None:

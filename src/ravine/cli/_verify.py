@@ -4,16 +4,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from ravine.core.errors import unknown
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
-
-    from ravine.rules import Rule
-    from ravine.testing._conformance import Conformance, Finding
+from ravine.rules import Rule, load_rules
+from ravine.testing import check_rule
+from ravine.testing._conformance import (
+    Conformance,
+    Finding,
+    conformance,
+    known_names,
+    split_name,
+)
 
 _STYLES = {
     "agrees": "green",
@@ -36,9 +41,6 @@ def run_verify(names: Sequence[str], *, rules: Path | None = None, as_json: bool
     Raises:
         SettingError: When a name is unknown or the file holds no rule.
     """
-    from ravine.rules import load_rules  # noqa: PLC0415
-    from ravine.testing._conformance import conformance, known_names  # noqa: PLC0415 - seconds
-
     of_file = load_rules(rules) if rules is not None else []
     chosen = _built_in(names, [rule.name for rule in of_file])
     if not names and rules is None:
@@ -59,8 +61,6 @@ def run_verify(names: Sequence[str], *, rules: Path | None = None, as_json: bool
 
 def _built_in(names: Sequence[str], own: Sequence[str]) -> list[str]:
     """Return the names that are not the file's own, all of them known."""
-    from ravine.testing._conformance import known_names, split_name  # noqa: PLC0415
-
     chosen = [name for name in names if name not in own]
     for name in chosen:
         if name.partition("@")[0] not in known_names():
@@ -69,10 +69,8 @@ def _built_in(names: Sequence[str], own: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _check_own(rules: "Sequence[Rule]") -> dict[str, str]:
+def _check_own(rules: Sequence[Rule]) -> dict[str, str]:
     """Return each rule with what is wrong about it, or nothing."""
-    from ravine.testing import check_rule  # noqa: PLC0415
-
     found = {}
     for rule in rules:
         try:
@@ -83,22 +81,19 @@ def _check_own(rules: "Sequence[Rule]") -> dict[str, str]:
     return found
 
 
-def _document(lines: "Sequence[Conformance]", own: dict[str, str]) -> dict[str, object]:
+def _document(lines: Sequence[Conformance], own: dict[str, str]) -> dict[str, object]:
     return {
         "rules": [{**asdict(line), "as_expected": line.as_expected} for line in lines],
         "own": [{"rule": name, "wrong": wrong} for name, wrong in own.items()],
     }
 
 
-def _console() -> "Console":
-    from rich.console import Console  # noqa: PLC0415
+def _console() -> Console:
 
     return Console(stderr=True)
 
 
-def _print(lines: "Sequence[Conformance]", own: dict[str, str]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+def _print(lines: Sequence[Conformance], own: dict[str, str]) -> None:
 
     console = Console()
     if lines:
@@ -114,8 +109,7 @@ def _print(lines: "Sequence[Conformance]", own: dict[str, str]) -> None:
         console.print(wrong or f"{name}: keeps the contract", markup=False)
 
 
-def _cell(findings: "Sequence[Finding]") -> "Text":
-    from rich.text import Text  # noqa: PLC0415
+def _cell(findings: Sequence[Finding]) -> Text:
 
     cell = Text()
     for i, finding in enumerate(findings):
@@ -127,7 +121,7 @@ def _cell(findings: "Sequence[Finding]") -> "Text":
     return cell
 
 
-def _summary(lines: "Sequence[Conformance]") -> str:
+def _summary(lines: Sequence[Conformance]) -> str:
     found = [f.outcome for line in lines for f in (*line.golden, *line.libraries)]
     counts = (f"{found.count(outcome)} {outcome}" for outcome in _STYLES if outcome in found)
     return f"{len(lines)} rules: {', '.join(counts)}"
