@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import sympy
 
-from ravine.kernels._one_root import one_root
 from ravine.rules import Rule, trace
 from ravine.rules._vocabulary import SumOver
 
@@ -254,7 +253,7 @@ class _Printer:
         over: list[str] = []
         under: list[str] = []
         row: list[sympy.Expr] = []
-        for factor, inverse in one_root(list(self._factors(node, top=True)), self._alone):
+        for factor, inverse in self._factors(node, top=True):
             if name == self.array and not self._per_weight(factor):
                 row.append(sympy.Pow(factor, -1, evaluate=False) if inverse else factor)
             else:
@@ -276,9 +275,6 @@ class _Printer:
             yield from self._factors(base, not inverse)
         else:
             yield node, inverse
-
-    def _alone(self, node: sympy.Basic) -> bool:
-        return self.uses[node] <= 1 and self._per_weight(node)
 
     def _per_weight(self, node: sympy.Basic) -> bool:
         if isinstance(node, SumOver):
