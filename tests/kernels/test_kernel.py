@@ -210,3 +210,23 @@ def test_pieces_of_one_tensor_are_updated_like_tensors_of_their_own():
     for m, own in zip((0, 2), apart, strict=True):
         for stack, alone in zip((w, g, v), own, strict=True):
             assert torch.equal(stack[m], alone)
+
+
+TABLES = {
+    "a row too many": lambda given: given | {"rows": np.ones((3, 2))},
+    "a number too few": lambda given: given | {"rows": np.ones((2, 1))},
+    "single precision": lambda given: given | {"rows": np.ones((2, 2), np.float32)},
+    "gaps": lambda given: given | {"rows": np.ones((2, 4))[:, ::2]},
+    "an array too few": lambda given: given | {"tensors": np.zeros((2, 1), np.int64)},
+}
+
+
+@pytest.mark.parametrize("wrong", TABLES)
+def test_tables_that_do_not_fit_are_refused(wrong):
+    """Compiled code takes them by their addresses: what is wrong there would not be seen."""
+    compiled = kernel(get_rule("sgd"), torch.float64, parallel=False)
+    tensors = addresses([[torch.ones(3), torch.ones(4)]] * 2)
+    given = {"tensors": tensors, "rows": np.ones((2, 2)), "scalars": np.ones((2, 0))}
+    given["plan"] = plan(compiled, [(3,), (4,)])
+    with pytest.raises(ValueError, match="kernel's table must be"):
+        compiled(**TABLES[wrong](given))

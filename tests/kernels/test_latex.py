@@ -207,7 +207,8 @@ def test_branches_with_several_cases():
 \mathrm{previous}_t = \begin{cases} 0 & \text{if } g_t \, \mathrm{previous}_{t-1} < 0 \\ g_t & \text{otherwise} \end{cases}
 \mathrm{factor}_t = \begin{cases} \eta^{+} & \text{if } g_t \, \mathrm{previous}_{t-1} > 0 \\ \eta^{-} & \text{if } g_t \, \mathrm{previous}_{t-1} < 0 \\ 1 & \text{otherwise} \end{cases}
 \mathrm{step\ size}_t = \min\left(\mathrm{step\ max}, \max\left(\mathrm{step\ min}, \mathrm{step\ size}_{t-1} \, \mathrm{factor}_t\right)\right)
-w_t = w_{t-1} - \mathrm{sign}\left(\mathrm{previous}_t\right) \mathrm{step\ size}_t
+\mathrm{step}_t = \begin{cases} \mathrm{step\ size}_t & \text{if } \mathrm{previous}_t > 0 \\ - \mathrm{step\ size}_t & \text{if } \mathrm{previous}_t < 0 \\ 0 & \text{otherwise} \end{cases}
+w_t = w_{t-1} - \mathrm{step}_t
 """,
     )
 

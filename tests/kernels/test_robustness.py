@@ -47,7 +47,8 @@ def test_nan_and_infinity_stay_in_their_weight(rule):
     ours, expected = dirty.weights[0].numpy(), clean.weights[0].numpy()
     others = np.delete(np.arange(33_000), list(places))
     np.testing.assert_array_equal(ours[others], expected[others])
-    assert np.isnan(ours[5])
+    # torch's rprop alone leaves a weight without a sign to follow where it is.
+    assert np.isnan(ours[5]) == ((rule.name, rule.convention) != ("rprop", "torch"))
     assert np.isfinite(ours[[32_900, 32_999]]).all() == (rule.name in BY_SIGN)
     assert np.isfinite(ours[[32_900, 32_999]]).any() == (rule.name in BY_SIGN)
 

@@ -1,9 +1,9 @@
 """The CPU kernel: a rule's program compiled by Numba, run over tensors through their addresses."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import Any
 
@@ -59,22 +59,56 @@ class Kernel:
         """Run one step in place.
 
         Args:
-            tensors: Addresses [tensors, 2 + states] of weights, gradients and states.
+            tensors: Addresses [tensors, 2 + states or more] of weights, gradients and states.
             rows: Values [rows, 1 + hyper-parameters] of ``t`` and the hyper-parameters.
             scalars: Values [rows, scalars] of what the rule keeps per tensor or member.
             plan: Which parts of the tensors to update with which row.
         """
-        with _POOL if self.parallel else _FREE:
-            self._step(
-                tensors,
-                plan.chunks,
-                rows,
-                plan.owners,
-                scalars,
-                plan.constants,
-                plan.partial,
-                plan.sums,
-            )
+        self.over(tensors, rows, scalars, plan)()
+
+    def over(
+        self,
+        tensors: NDArray[np.int64],
+        rows: NDArray[np.float64],
+        scalars: NDArray[np.float64],
+        plan: "Plan",
+    ) -> "Prepared":
+        """Return the step over tables that stay where they are; arguments as in a call."""
+        program, count = self.program, len(plan.rows)
+        tables = (
+            _table(tensors, np.int64, (len(tensors), max(tensors.shape[1], len(program.arrays)))),
+            _table(rows, np.float64, (count, len(program.numbers))),
+            _table(scalars, np.float64, (count, len(program.scalars))),
+        )
+        places = (tensors.strides[0], *(table.ctypes.data for table in tables), *plan.addresses)
+        words = np.array(places, np.int64)
+        lock = _POOL if self.parallel else _FREE
+        return Prepared(self._step, int(words.ctypes.data), lock, (words, *tables, plan))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A step of a kernel over tables that are edited in place between steps."""
+
+    _step: Any
+    _place: int
+    _lock: AbstractContextManager[Any]
+    _alive: tuple[Any, ...] = field(repr=False)
+
+    def __call__(self) -> None:
+        """Run one step."""
+        with self._lock:
+            self._step(self._place)
+
+
+def _table(table: NDArray[Any], dtype: type[np.generic], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return a table that compiled code may address, as it is."""
+    if table.shape != shape or table.dtype != dtype or not table.flags.c_contiguous:
+        raise ValueError(
+            f"a kernel's table must be {np.dtype(dtype)} of shape {shape} without gaps, got"
+            f" {table.dtype} of shape {table.shape}; see Kernel's arguments"
+        )
+    return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +129,12 @@ class Plan:
     constants: NDArray[Any] = field(repr=False)
     partial: NDArray[np.float64] = field(repr=False)
     sums: NDArray[np.float64] = field(repr=False)
+
+    @cached_property
+    def addresses(self) -> tuple[int, ...]:
+        """Where its tables lie, and the numbers of chunks and rows."""
+        tables = (self.chunks, self.owners, self.constants, self.partial, self.sums)
+        return (*(table.ctypes.data for table in tables), len(self.chunks), len(self.rows))
 
 
 @lru_cache(maxsize=256)

@@ -2,8 +2,10 @@
 
 The step function runs over *chunks*: pieces of weight tensors of at most 32 Ki elements. A chunk
 goes to an inner function as pointers, indexed from 0; indexing into whole tensors is several times
-slower. Pointers and not arrays: they are as fast, compile sooner, and load from the cache without
-Numba's own code about arrays, which takes as long as importing Numba. ``contract`` is the only
+slower. The function itself takes the address of a table of addresses. Pointers and not arrays: they
+are as fast, compile sooner, load from the cache without Numba's own code about arrays, which takes
+as long as importing Numba, and cost no look at eight arrays at every call, which takes 50
+microseconds where a step has swept the processor's caches. ``contract`` is the only
 fast-math flag: it is as fast as all of them and keeps NaN. Sums may also be reordered within a
 chunk, never across chunks, so that the result does not depend on the number of threads.
 """
@@ -17,7 +19,16 @@ from numba import njit, prange
 from numba.types import {dtype} as real
 
 from ravine.kernels._pointers import pointer_to_{dtype} as pointer
+from ravine.kernels._pointers import pointer_to_float64 as doubles, pointer_to_int64 as words
 '''
+
+# What a step is given, in this order: bytes from one tensor's addresses to the next's, addresses of
+# tables, and the numbers of chunks and rows.
+_GIVEN = (
+    *("stride", "tensors", "rows", "scalars", "chunks", "owners", "constants", "partial", "sums"),
+    *("pieces", "lines"),
+)
+_BYTES = {"float32": 4, "float64": 8}
 
 # Column of the owners' table that holds the first row of what a number is kept or summed for.
 _OWNER = {"tensor": 0, "member": 1}
@@ -45,7 +56,7 @@ def numba_source(program: Program, rule: str, dtype: str, version: str, *, paral
     for index, stage in enumerate(program.stages):
         parts.append(_constants(program, stage, index))
         parts.append(_update(program, stage) if index == last else _reduce(program, stage, index))
-    parts.append(_step(program, parallel))
+    parts.append(_step(program, dtype, parallel))
     return "\n\n".join(parts)
 
 
@@ -87,65 +98,81 @@ def _reduce(program: Program, stage: Stage, index: int) -> str:
     )
 
 
-def _step(program: Program, parallel: bool) -> str:
+def _step(program: Program, dtype: str, parallel: bool) -> str:
     last = len(program.stages) - 1
-    body: list[str] = []
+    body = ["given = words(place)"]
+    body += [f"{name} = given[{i}]" for i, name in enumerate(_GIVEN)]
+    constants = f"pointer(constants + r * {program.width * _BYTES[dtype]})"
+    tables = {"rows": program.numbers, "scalars": program.scalars, "sums": program.sums}
+    row = ", ".join(f"doubles({t} + r * {8 * max(1, len(c))})" for t, c in tables.items())
     for index, stage in enumerate(program.stages):
         body += [
-            "for r in range(rows.shape[0]):",
-            f"    constants_{index}(rows[r], scalars[r], sums[r], constants[r])",
+            "for r in range(lines):",
+            f"    constants_{index}({row}, {constants})",
             *(_share_scalars(program) if index == last else []),
-            *_chunk_loop(program, index, index == last, parallel),
+            *_chunk_loop(program, index, constants, parallel),
         ]
         if index < last:
             body += _combine(program, stage)
     return (
         f"@njit(parallel={parallel}, error_model='numpy', cache=True, nogil=True)\n"
-        "def step(tensors, chunks, rows, owners, scalars, constants, partial, sums):\n"
-        + _indent(body, 4)
+        "def step(place):\n" + _indent(body, 4)
     )
 
 
 def _share_scalars(program: Program) -> list[str]:
     """Give all rows of a tensor or member the scalars of its first row."""
-    lines: list[str] = []
+    width, lines = len(program.scalars), ["kept, owner = doubles(scalars), words(owners)"]
     for column, over in enumerate(program.scalars.values()):
-        first = f"owners[r, {_OWNER[over]}]"
+        first = f"owner[3 * r + {_OWNER[over]}]"
         lines += [
-            "for r in range(rows.shape[0]):",
-            f"    scalars[r, {column}] = scalars[{first}, {column}]",
+            "for r in range(lines):",
+            f"    kept[{width} * r + {column}] = kept[{width} * {first} + {column}]",
         ]
-    return lines
+    return lines if width else []
 
 
-def _chunk_loop(program: Program, index: int, is_update: bool, parallel: bool) -> list[str]:
-    name, work = ("update", "") if is_update else (f"reduce_{index}", "partial[k], ")
-    call = f"{name}(length, constants[r], {work}"
-    views = [f"pointer(tensors[tensor, {i}] + start)" for i in range(len(program.arrays))]
+def _chunk_loop(program: Program, index: int, constants: str, parallel: bool) -> list[str]:
+    is_update = index == len(program.stages) - 1
+    sums = max(1, len(program.sums))
+    work = "" if is_update else f"doubles(partial + k * {8 * sums}), "
+    name = "update" if is_update else f"reduce_{index}"
+    views = [f"pointer(at[{i}] + start)" for i in range(len(program.arrays))]
     return [
-        f"for k in {'prange' if parallel else 'range'}(chunks.shape[0]):",
-        "    tensor, start, length, r = chunks[k, 0], chunks[k, 1], chunks[k, 2], chunks[k, 3]",
-        f"    {call}{', '.join(views)})",
+        f"for k in {'prange' if parallel else 'range'}(pieces):",
+        "    piece = words(chunks + k * 32)",
+        "    start, length, r = piece[1], piece[2], piece[3]",
+        "    at = words(tensors + piece[0] * stride)",
+        f"    {name}(length, {constants}, {work}{', '.join(views)})",
     ]
 
 
 def _combine(program: Program, stage: Stage) -> list[str]:
     """Add the chunks' sums in the order of the chunks; hand an owner's sums to all its rows."""
-    lines: list[str] = []
+    width = len(program.sums)
+    lines = [
+        "total, part = doubles(sums), doubles(partial)",
+        "owner, piece = words(owners), words(chunks)",
+    ]
     for name in stage.results:
         column, over = list(program.sums).index(name), program.sums[name]
-        owner = "chunks[k, 3]" if over == "channel" else f"owners[chunks[k, 3], {_OWNER[over]}]"
+        row = "piece[4 * k + 3]"
+        row = row if over == "channel" else f"owner[3 * {row} + {_OWNER[over]}]"
         lines += [
-            "for r in range(sums.shape[0]):",
-            f"    sums[r, {column}] = 0.0",
-            "for k in range(chunks.shape[0]):",
-            f"    sums[{owner}, {column}] += partial[k, {column}]",
-            "for r in range(sums.shape[0] - 1, -1, -1):",
+            "for r in range(lines):",
+            f"    total[{width} * r + {column}] = 0.0",
+            "for k in range(pieces):",
+            f"    total[{width} * {row} + {column}] += part[{width} * k + {column}]",
+            "for r in range(lines - 1, -1, -1):",
         ]
         if over == "channel":  # a tensor without channels has sums of 0 over them
-            lines += ["    if owners[r, 2] == 0:", f"        sums[r, {column}] = 0.0"]
+            lines += [
+                "    if owner[3 * r + 2] == 0:",
+                f"        total[{width} * r + {column}] = 0.0",
+            ]
         else:
-            lines += [f"    sums[r, {column}] = sums[owners[r, {_OWNER[over]}], {column}]"]
+            first = f"owner[3 * r + {_OWNER[over]}]"
+            lines += [f"    total[{width} * r + {column}] = total[{width} * {first} + {column}]"]
     return lines
 
 
