@@ -124,18 +124,19 @@ def torch_ways(known: InTorch) -> dict[str, Maker]:
     return {way: partial(one, **known.arguments, **extra) for way, extra in found.items()}
 
 
-def other_ways(name: str) -> tuple[dict[str, Maker], list[tuple[str, str]]]:
-    """Return the ways of other libraries to step, and the libraries that are not installed."""
-    found: dict[str, Maker] = {}
-    absent: dict[str, str] = {}
+def other_ways(name: str) -> dict[str, dict[str, Maker] | str]:
+    """Return each other library's ways to step, or why it cannot run."""
+    found: dict[str, dict[str, Maker] | str] = {}
     for library, module, class_name, arguments in ELSEWHERE.get(name, []):
         try:
             made = partial(getattr(import_module(module), class_name), **arguments)
         except ModuleNotFoundError as error:
-            absent[library] = f"not installed ({error.name})"
+            found[library] = f"not installed ({error.name})"
         else:
-            found[f"{library}{_way(arguments)}"] = made
-    return found, list(absent.items())
+            ways = found.setdefault(library, {})
+            assert isinstance(ways, dict)
+            ways[f"{library}{_way(arguments)}"] = made
+    return found
 
 
 def _way(arguments: Mapping[str, Any]) -> str:

@@ -103,13 +103,16 @@ def torch_figures(name: str, *, compiled: bool) -> Figures:
 
 
 def other_figures(name: str) -> Figures:
-    """Return the row of the other libraries that have a rule which torch has not."""
-    if name not in ELSEWHERE:
-        return []
-    ways, absent = other_ways(name)
-    steps = {f"{name}, {way}": stepper(make, {}) for way, make in ways.items()}
-    text = "other libraries' fastest way"
-    return [(Figure(text, tuple(steps), ELSEWHERE_AT_LEAST, tuple(absent)), steps)]
+    """Return a row for each other library that has a rule which torch has not."""
+    figures: Figures = []
+    for library, ways in other_ways(name).items():
+        text = f"{library}'s fastest way"
+        if isinstance(ways, str):
+            figures.append((Figure(text, (), ELSEWHERE_AT_LEAST, ((library, ways),)), {}))
+        else:
+            steps = {f"{name}, {way}": stepper(make, {}) for way, make in ways.items()}
+            figures.append((Figure(text, tuple(steps), ELSEWHERE_AT_LEAST), steps))
+    return figures
 
 
 def measured(name: str, *, quick: bool, compiled: bool) -> tuple[list[Row], dict]:

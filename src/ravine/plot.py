@@ -18,8 +18,8 @@ def schedule(
     Args:
         schedules: A schedule, its text as `ravine.schedules.get_schedule` reads it, or several.
         total: Number of steps, >= 1.
-        base: Values at the start, such as ``{"lr": 0.1, "mu": 0.9}``; None: a learning rate of 1
-            and a ``mu`` of 0.9, which shows what is done to a momentum.
+        base: Values at the start, such as ``{"lr": 0.1, "momentum": 0.9}``; None: a learning
+            rate of 1 and a momentum of 0.9, which shows what is done to a momentum.
 
     Returns:
         A Plotly figure.
@@ -33,4 +33,5 @@ def schedule(
     """
     if isinstance(schedules, str) or not isinstance(schedules, Sequence):
         schedules = [schedules]
-    return Schedules(schedules, total, {"lr": 1.0, "mu": 0.9} if base is None else base).plot()
+    start = {"lr": 1.0, "momentum": 0.9} if base is None else base
+    return Schedules(schedules, total, start).plot()

@@ -28,9 +28,9 @@ from tests.kernels.rounding import bounded_step
 from tests.reference.rules import RULES, Oracle
 
 
-def run_double(rule: Rule, shapes: list[tuple[int, ...]], steps: int, *, parallel: bool) -> None:
+def run_double(rule: Rule, shapes: list[tuple[int, ...]], steps: int) -> None:
     rng = np.random.default_rng(0)
-    compiled = kernel(rule, torch.float64, parallel=parallel)
+    compiled = kernel(rule, torch.float64)
     ours = Model.random(rule, rng, shapes, torch.float64, rows_for(rule, len(shapes)))
     theirs = ours.copy()
     base = [row["lr"] for row in ours.rows]
@@ -46,8 +46,7 @@ def run_double(rule: Rule, shapes: list[tuple[int, ...]], steps: int, *, paralle
 
 @pytest.mark.parametrize("rule", all_rules(), ids=name)
 def test_kernel_equals_reference_over_100_steps(rule):
-    # Serial kernels compile faster; that they equal parallel ones to the bit is shown elsewhere.
-    run_double(rule, SMALL, STEPS, parallel=False)
+    run_double(rule, SMALL, STEPS)
 
 
 MODIFIED = [
@@ -58,12 +57,12 @@ MODIFIED = [
 
 @pytest.mark.parametrize("rule", MODIFIED, ids=name)
 def test_modified_kernel_equals_reference_over_100_steps(rule):
-    run_double(rule, SMALL, STEPS, parallel=False)
+    run_double(rule, SMALL, STEPS)
 
 
 @pytest.mark.parametrize("modifiers", [(), CLIPPED], ids=["plain", "clipped"])
 def test_kernel_equals_reference_across_chunks(modifiers):
-    run_double(modified(get_rule("adam"), *modifiers), SHAPES, 10, parallel=True)
+    run_double(modified(get_rule("adam"), *modifiers), SHAPES, 10)
 
 
 def assert_within_rounding(model: Model, exact: dict) -> None:
@@ -77,10 +76,10 @@ def assert_within_rounding(model: Model, exact: dict) -> None:
             assert (off <= allowed).all(), (n, i, np.max(off / allowed))
 
 
-def run_single(rule: Rule, shapes: list[tuple[int, ...]], steps: int, *, parallel: bool) -> None:
+def run_single(rule: Rule, shapes: list[tuple[int, ...]], steps: int) -> None:
     """Compare steps with the exact result from the same float32 numbers."""
     rng = np.random.default_rng(1)
-    compiled = kernel(rule, torch.float32, parallel=parallel)
+    compiled = kernel(rule, torch.float32)
     ours = Model.random(rule, rng, shapes, torch.float32, rows_for(rule, len(shapes)))
     for step in range(1, steps + 1):
         grads = gradients(rng, ours.weights)
@@ -97,12 +96,12 @@ def run_single(rule: Rule, shapes: list[tuple[int, ...]], steps: int, *, paralle
 
 @pytest.mark.parametrize("rule", formulas(), ids=name)
 def test_single_precision_is_right_to_rounding_over_100_steps(rule):
-    run_single(modified(rule, *DECAYED), SMALL, STEPS, parallel=False)
+    run_single(modified(rule, *DECAYED), SMALL, STEPS)
 
 
 @pytest.mark.parametrize("modifiers", [(), CLIPPED], ids=["plain", "clipped"])
 def test_single_precision_is_right_to_rounding_across_chunks(modifiers):
-    run_single(modified(get_rule("adam"), *modifiers), SHAPES, 3, parallel=True)
+    run_single(modified(get_rule("adam"), *modifiers), SHAPES, 3)
 
 
 @pytest.mark.parametrize("modifiers", [(), ("clip_global_norm",)], ids=["plain", "clipped"])
@@ -224,7 +223,7 @@ TABLES = {
 @pytest.mark.parametrize("wrong", TABLES)
 def test_tables_that_do_not_fit_are_refused(wrong):
     """Compiled code takes them by their addresses: what is wrong there would not be seen."""
-    compiled = kernel(get_rule("sgd"), torch.float64, parallel=False)
+    compiled = kernel(get_rule("sgd"), torch.float64)
     tensors = addresses([[torch.ones(3), torch.ones(4)]] * 2)
     given = {"tensors": tensors, "rows": np.ones((2, 2)), "scalars": np.ones((2, 0))}
     given["plan"] = plan(compiled, [(3,), (4,)])

@@ -63,7 +63,7 @@ def test_state_that_a_rule_leaves_alone_or_sets_to_a_number():
     model.states[0]["kept"] += 3.0
     start = model.weights[0].clone()
     kernel_step(
-        kernel(odd, torch.float64, parallel=False), [model], [[torch.ones(4).double()]], [1]
+        kernel(odd, torch.float64), [model], [[torch.ones(4).double()]], [1]
     )
     torch.testing.assert_close(model.weights[0], start - 0.3 * torch.ones(4).double())
     for n, value in (("kept", 3.0), ("filled", 0.2), ("count", 1.0)):
@@ -82,7 +82,7 @@ def test_a_deeply_shared_formula_is_lowered_without_repeating_work():
 
 
 def test_source_of_a_branch_on_the_step_holds_no_python_value():
-    source = numba_source(lower(get_rule("momentum")), "momentum", "float32", "0", parallel=True)
+    source = numba_source(lower(get_rule("momentum")), "momentum", "float32", "0")
     assert " if c" in source
     compile(source, "generated", "exec")
 

@@ -72,7 +72,7 @@ def test_functions_and_branches_equal_numpy(dtype, tolerance):
             )
             for w, g, s in zip(model.weights, grads, model.states, strict=True)
         ]
-        kernel_step(kernel(elementwise, dtype, parallel=False), [model], [grads], [step])
+        kernel_step(kernel(elementwise, dtype), [model], [grads], [step])
         for w, s, (new_w, new_m) in zip(model.weights, model.states, expected, strict=True):
             np.testing.assert_allclose(w.numpy(), new_w, rtol=tolerance, atol=tolerance)
             np.testing.assert_allclose(s["m"].numpy(), new_m, rtol=tolerance, atol=tolerance)
@@ -83,7 +83,7 @@ def test_reductions_over_tensor_and_member_equal_numpy(dtype, tolerance):
     rng = np.random.default_rng(1)
     hypers = dict(scaled.hypers)
     models = [Model.random(scaled, rng, SHAPES, dtype, [hypers] * 4) for _ in range(2)]
-    compiled = kernel(scaled, dtype, parallel=dtype == torch.float64)
+    compiled = kernel(scaled, dtype)
     for step in range(1, 4):
         grads = [gradients(rng, model.weights) for model in models]
         expected = [

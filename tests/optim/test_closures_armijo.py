@@ -113,7 +113,7 @@ def test_at_a_minimum_and_when_no_trial_is_good_the_weights_stay():
         ({"c1": 1.0}, r"c1 must be in \(0, 1\), got 1"),
         ({"shrink": 1.0}, r"shrink must be in \(0, 1\), got 1"),
         ({"expand": 0.5}, "expand must be >= 1, got 0.5"),
-        ({"max_trials": 0}, "max_trials must be a whole number >= 1, got 0"),
+        ({"max_trials": 0}, "max_trials must be an integer >= 1, got 0"),
     ],
 )
 def test_bad_settings_are_named(settings, text):

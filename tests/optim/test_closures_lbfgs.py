@@ -173,9 +173,9 @@ def test_frozen_unused_and_strided_parameters():
     ("settings", "text"),
     [
         ({"lr": -1.0}, "lr must be >= 0, got -1"),
-        ({"max_iter": 0}, "max_iter must be a whole number >= 1, got 0"),
-        ({"max_eval": 2.5}, "max_eval must be a whole number >= 1, got 2.5"),
-        ({"history_size": 0}, "history_size must be a whole number >= 1, got 0"),
+        ({"max_iter": 0}, "max_iter must be an integer >= 1, got 0"),
+        ({"max_eval": 2.5}, "max_eval must be an integer >= 1, got 2.5"),
+        ({"history_size": 0}, "history_size must be an integer >= 1, got 0"),
         ({"tolerance_grad": -1e-9}, "tolerance_grad must be >= 0"),
         ({"line_search_fn": "armijo"}, "line_search_fn must be one of None, 'strong_wolfe', got"),
     ],

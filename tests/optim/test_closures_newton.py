@@ -175,8 +175,8 @@ def test_misuse_is_named():
         ({"radius": 0.0}, "radius must be > 0, got 0"),
         ({"radius": 2.0, "max_radius": 1.0}, "max_radius must be >= 2, got 1"),
         ({"eta": 0.25}, r"eta must be in \[0, 0.25\), got 0.25"),
-        ({"max_trials": 0}, "max_trials must be a whole number >= 1"),
-        ({"max_parameters": "all"}, "max_parameters must be a whole number >= 1, got 'all'"),
+        ({"max_trials": 0}, "max_trials must be an integer >= 1"),
+        ({"max_parameters": "all"}, "max_parameters must be an integer >= 1, got 'all'"),
     ],
 )
 def test_bad_settings_are_named(settings, text):

@@ -90,6 +90,25 @@ def betas_replaced(_, optimizer):
     optimizer.param_groups[0]["betas"] = (0.5, 0.8)
 
 
+def betas_edited_in_place(_, optimizer):
+    betas = optimizer.param_groups[0]["betas"] = [0.9, 0.999]
+    optimizer.register_step_post_hook(lambda *_: betas.__setitem__(0, betas[0] / 2))
+
+
+def decay_set_in_place(_, optimizer):
+    decay = optimizer.param_groups[0]["weight_decay"] = torch.tensor(0.0)
+    optimizer.register_step_post_hook(lambda *_: decay.add_(0.1))
+
+
+def rate_in_a_tensor(_, optimizer):
+    rate = optimizer.param_groups[0]["lr"] = torch.tensor(0.1)
+    optimizer.register_step_post_hook(lambda *_: rate.mul_(0.5))
+
+
+def group_replaced(_, optimizer):
+    optimizer.param_groups[0] = {**optimizer.param_groups[0], "lr": 0.02, "eps": 1e-3}
+
+
 def group_became_another(_, optimizer):
     optimizer.param_groups[0].update(weight_decay=0.1, amsgrad=True, maximize=True)
     for state in optimizer.state.values():
@@ -100,7 +119,8 @@ CHANGES = [
     *(transposed, reshaped, moved, shared, states_data_replaced, states_replaced),
     *(all_states_forgotten, one_state_forgotten, a_step_changed, steps_replaced),
     *(parameter_replaced, list_replaced, list_grown, list_shortened, group_added),
-    *(betas_replaced, group_became_another),
+    *(betas_replaced, betas_edited_in_place, decay_set_in_place, rate_in_a_tensor),
+    *(group_replaced, group_became_another),
 ]
 
 
@@ -128,7 +148,7 @@ GRADIENTS = {
     "transposed": lambda w: torch.cos(w.detach()).t().contiguous().t(),
     "strided": lambda w: torch.stack([torch.cos(w.detach())] * 2, -1)[..., 0],
     "expanded": lambda w: torch.ones(()).expand_as(w),
-    "negated": lambda w: torch._neg_view(torch.cos(w.detach())) if w.numel() == 1 else -w.detach(),
+    "negated": lambda w: torch._neg_view(torch.cos(w.detach())),
     "imaginary": lambda w: torch.complex(w.detach(), torch.cos(w.detach())).conj().imag,
     "offset": lambda w: torch.cat([torch.zeros(3), torch.cos(w.detach()).flatten()])[3:].view_as(w),
     "needs a gradient": torch.cos,
@@ -153,6 +173,28 @@ def test_persistent_gradients_are_read_anew():
         for parameters, optimizer in made:
             for p in parameters:
                 p.grad.mul_(-0.5).add_(0.1)
+            optimizer.step()
+        assert_equal(made)
+
+
+IN_PLACE = {
+    "transposed": lambda g: g.t_(),
+    "reshaped and back": lambda g: g.resize_(2, 8).resize_(4, 4),
+    "other data": lambda g: g.set_(torch.cos(g).t()),
+    "other data, transposed": lambda g: setattr(g, "data", torch.sin(g).t().contiguous().t()),
+    "shared": lambda g: g.share_memory_(),
+}
+
+
+@pytest.mark.parametrize("change", IN_PLACE)
+def test_a_gradient_that_stays_is_changed_in_place(change):
+    made = pair(SQUARE)
+    for k in range(4):
+        for [parameter], optimizer in made:
+            if k == 0:
+                parameter.grad = torch.cos(parameter.detach())
+            elif k == 2:
+                IN_PLACE[change](parameter.grad)
             optimizer.step()
         assert_equal(made)
 

@@ -263,8 +263,6 @@ def test_bad_groups_are_named():
         MuonWithAdamW([{"params": [vector], "use_muon": True}])
     with pytest.raises(ValueError, match="unknown setting of a parameter group 'betas'"):
         MuonWithAdamW([{"params": [matrix], "use_muon": True, "betas": (0.9, 0.9)}])
-    with pytest.raises(ValueError, match="unknown setting of a parameter group 'state_dtype'"):
-        MuonWithAdamW([{"params": [matrix], "use_muon": False, "state_dtype": "int8"}])
     with pytest.raises(ValueError, match="capturable must be False, got True"):
         MuonWithAdamW([{"params": [matrix], "use_muon": False, "capturable": True}])
     with pytest.raises(ValueError, match="parameters must be real"):

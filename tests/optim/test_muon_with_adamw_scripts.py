@@ -11,7 +11,8 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from ravine.optim import MuonWithAdamW
+from ravine.optim import AdamW, MuonWithAdamW
+from ravine.schedules import TorchSchedule, one_cycle
 from tests.optim.matrix_peers import give, through_a_file
 
 
@@ -103,3 +104,70 @@ def test_a_checkpoint_that_lacks_newer_settings_gets_the_defaults():
     optimizer.load_state_dict(old)
     assert optimizer.param_groups[0]["ns_dtype"] == "float32"
     assert optimizer.param_groups[1]["maximize"] is False
+
+
+def test_one_cycle_of_momentum_by_ravines_scheduler_cycles_each_halfs_own():
+    optimizer = MuonWithAdamW(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)))
+    scheduler = TorchSchedule(optimizer, one_cycle(0.5, momentum=(0.8, 0.9)), 9)
+    seen = []
+    for _ in range(9):
+        muon, adamw = optimizer.param_groups
+        seen.append([muon["momentum"], adamw["betas"][0]])
+        assert adamw["betas"][1] == 0.95
+        optimizer.step()
+        scheduler.step()
+    wanted = []
+    for setting in ({"momentum": 0.95}, {"betas": (0.9, 0.95)}):
+        kind = torch.optim.AdamW if "betas" in setting else torch.optim.SGD
+        theirs = kind([nn.Parameter(torch.ones(1))], lr=0.1, **setting)
+        cycle = OneCycleLR(
+            theirs, 0.1, total_steps=9, pct_start=0.5, base_momentum=0.8, max_momentum=0.9
+        )
+        wanted.append([])
+        for step in range(9):
+            group = theirs.param_groups[0]
+            wanted[-1].append(group.get("momentum", group.get("betas", (0,))[0]))
+            theirs.step()
+            if step < 8:
+                cycle.step()
+    assert [list(column) for column in zip(*seen, strict=True)] == [
+        pytest.approx(column, abs=1e-14) for column in wanted
+    ]
+
+
+@pytest.mark.parametrize("state_dtype", ["float32", "bfloat16", "int8"])
+def test_states_of_adamws_half_are_stored_as_asked_and_equal_adamws(state_dtype):
+    model = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 20)).bfloat16()
+    other = copy.deepcopy(model)
+    optimizer = MuonWithAdamW(model, adamw_state_dtype=state_dtype, adamw_lr=0.01)
+    assert ["state_dtype" in group for group in optimizer.param_groups] == [False, True]
+    theirs = [dict(other.named_parameters())[n] for n in ("0.bias", "1.weight", "1.bias")]
+    alone = AdamW(theirs, 0.01, (0.9, 0.95), eps=1e-10, weight_decay=0.0, state_dtype=state_dtype)
+    ours = optimizer.param_groups[1]["params"]
+    generator = torch.Generator().manual_seed(0)
+    for step in range(6):
+        if step == 3:  # a checkpoint keeps every bit, and not the choice of storage
+            saved = through_a_file(optimizer.state_dict())
+            optimizer = MuonWithAdamW(model, adamw_state_dtype=state_dtype)
+            optimizer.load_state_dict(saved)
+        give(generator, list(model.parameters()), list(other.parameters()))
+        for each in (optimizer, alone):
+            each.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    for a, b in zip(ours, theirs, strict=True):
+        mine, its = optimizer.state[a], alone.state[b]
+        assert mine.keys() == its.keys()
+        assert all(torch.equal(mine[key], its[key]) for key in mine)
+    plain = MuonWithAdamW(copy.deepcopy(model))
+    plain.load_state_dict(optimizer.state_dict())
+    assert "state_dtype" not in plain.param_groups[1]
+
+
+def test_storage_is_refused_where_muon_steps_and_checked_elsewhere():
+    weight = nn.Parameter(torch.ones(2, 2))
+    with pytest.raises(ValueError, match="state_dtype must be left out of a group with use_muon"):
+        MuonWithAdamW([{"params": [weight], "use_muon": True, "state_dtype": "int8"}])
+    with pytest.raises(ValueError, match="unknown state_dtype 'int4'"):
+        MuonWithAdamW(nn.Linear(2, 2), adamw_state_dtype="int4")
+    with pytest.raises(ValueError, match="param_rounding must be 'nearest' for weights in"):
+        MuonWithAdamW([{"params": [weight], "use_muon": False, "param_rounding": "kahan"}])

@@ -137,8 +137,8 @@ def test_half_precision_weights_have_single_precision_statistics(dtype):
         ({"eps": 0.0}, "eps must be > 0, got 0"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1"),
         ({"weight_decay": -0.1}, "weight_decay must be >= 0"),
-        ({"interval": 0}, "interval must be a whole number >= 1, got 0"),
-        ({"max_size": 1.5}, "max_size must be a whole number >= 1, got 1.5"),
+        ({"interval": 0}, "interval must be an integer >= 1, got 0"),
+        ({"max_size": 1.5}, "max_size must be an integer >= 1, got 1.5"),
     ],
 )
 def test_bad_settings_are_named(settings, text):

@@ -143,8 +143,8 @@ def test_vectors_may_have_a_basis():
         ({"betas": 0.9}, "betas must be 2 numbers, got 0.9"),
         ({"betas": (0.9, 1.0)}, r"betas\[1\] must be in \[0, 1\), got 1"),
         ({"shampoo_beta": -1}, r"shampoo_beta must be in \[0, 1\), got -1"),
-        ({"precondition_frequency": 0}, "precondition_frequency must be a whole number >= 1"),
-        ({"max_precond_dim": True}, "max_precond_dim must be a whole number >= 1, got True"),
+        ({"precondition_frequency": 0}, "precondition_frequency must be an integer >= 1"),
+        ({"max_precond_dim": True}, "max_precond_dim must be an integer >= 1, got True"),
         ({"precondition_1d": None}, "precondition_1d must be one of True, False, got None"),
     ],
 )

@@ -221,7 +221,9 @@ def test_a_state_of_another_shape_is_refused():
     made = Adam([weight]), Adam([narrow])
     for optimizer in made:
         optimizer.step()
-    made[0].load_state_dict(made[1].state_dict())
+    with pytest.raises(ValueError, match=r"must have the shape \(3,\).*got \(1,\)"):
+        made[0].load_state_dict(made[1].state_dict())
+    made[0].state[weight] = made[1].state[narrow]  # by hand, which no loader sees
     with pytest.raises(RuntimeError, match=r"must have the shape \(3,\).*got \(1,\)"):
         made[0].step()
 

@@ -74,6 +74,47 @@ def test_groups_with_and_without_decay_are_one_model(name):
     assert scalars(optimizer, a) == scalars(optimizer, b)
 
 
+def steps_of(kind, settings, signs, steps=12):
+    """Return the ends and estimates of groups, each of which goes the way that its sign says."""
+    parameters = weights()
+    groups = [{"params": [p], "maximize": s < 0} for p, s in zip(parameters, signs, strict=True)]
+    optimizer = kind(groups, **settings)
+
+    def closure():
+        for p, sign in zip(parameters, signs, strict=True):
+            p.grad = sign * (p.detach() + 0.7)
+        return 0.0
+
+    for step in range(steps):
+        if step == steps // 2:
+            optimizer.load_state_dict(optimizer.state_dict())
+        closure()
+        optimizer.step(closure)
+    return [p.detach() for p in parameters], [scalars(optimizer, p) for p in parameters]
+
+
+def wrapped(name):
+    """Return a class around another one, as a function of parameters and settings."""
+    outer, _, inner = name.partition(" around ")
+    kind = getattr(ravine.optim, outer)
+    if not inner:
+        return kind
+    return lambda groups, **settings: kind(groups, base=getattr(ravine.optim, inner), **settings)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*RATE_FREE, "SAM around Prodigy", "Lookahead around DAdaptSGD", "SAM around SGD"],
+)
+@pytest.mark.parametrize("signs", [(1, -1), (-1, 1), (-1, -1)])
+def test_groups_that_climb_and_descend_are_one_model(name, signs):
+    settings = {"lr": 0.05} if name.endswith("SGD") and "DAdapt" not in name else {"d0": 1e-2}
+    ends, kept = steps_of(wrapped(name), settings, signs)
+    wanted, estimates = steps_of(wrapped(name), settings, (1, 1))
+    assert kept == estimates
+    assert all(torch.equal(a, b) for a, b in zip(ends, wanted, strict=True))
+
+
 def climbing():
     """Return the classes that can maximise."""
     classes = [getattr(ravine.optim, name) for name in ravine.optim.__all__]

@@ -36,7 +36,7 @@ def test_gradients_of_zero_from_the_start_never_make_a_weight_other_than_finite(
     hypers = rule.check({})
     by_formula = Model.random(rule, rng, SHAPES, torch.float64, [hypers] * len(SHAPES))
     by_kernel = by_formula.copy()
-    compiled = kernel(rule, torch.float64, parallel=False)
+    compiled = kernel(rule, torch.float64)
     for step in (1, 2, 3):
         seen = 0.0 if step < 3 else 1.0
         grads = [torch.full_like(w, seen) for w in by_formula.weights]

@@ -82,7 +82,7 @@ def assert_follows_torch(rule: Rule, settings: dict, optimizer_class: type, thei
     hypers = rule.check(settings | {"lr": LR})
     by_formula = Model.random(rule, rng, SHAPES, torch.float64, [hypers] * len(SHAPES))
     by_kernel = by_formula.copy()
-    compiled = kernel(rule, torch.float64, parallel=False)
+    compiled = kernel(rule, torch.float64)
     parameters = [nn.Parameter(w.clone()) for w in by_formula.weights]
     optimizer = optimizer_class(parameters, lr=LR, **theirs)
     for step, lr in enumerate(rates(LR), start=1):
@@ -125,6 +125,31 @@ def test_formula_with_decay_ascending_equals_torch(name, settings, optimizer_cla
         rule = modifiers.maximize(modifiers.weight_decay(get_rule(name)))
         settings, theirs = settings | {"weight_decay": 0.1}, theirs | {"weight_decay": 0.1}
     assert_follows_torch(rule, settings, optimizer_class, theirs | {"maximize": True})
+
+
+def test_rprop_waits_like_torch_while_a_gradient_is_nan():
+    rule, rng, shapes = get_rule("rprop"), np.random.default_rng(1), [(3, 5), (17,)]
+    rows = [rule.check({"lr": LR})] * len(shapes)
+    by_formula = Model.random(rule, rng, shapes, torch.float64, rows)
+    by_kernel = by_formula.copy()
+    parameters = [nn.Parameter(w.clone()) for w in by_formula.weights]
+    optimizer = optim.Rprop(parameters, lr=LR)
+    compiled = kernel(rule, torch.float64)
+    for step in range(1, 11):
+        grads = gradients(rng, by_formula.weights)
+        for parameter, g in zip(parameters, grads, strict=True):
+            # In the first step and later, once and several times in a row.
+            g[torch.from_numpy(rng.random(g.shape) < 0.4)] = np.nan
+            parameter.grad = g.clone()
+        optimizer.step()
+        reference(by_formula, grads, step)
+        kernel_step(compiled, [by_kernel], [grads], [step])
+        for model in (by_formula, by_kernel):
+            for w, state, parameter in zip(model.weights, model.states, parameters, strict=True):
+                kept = optimizer.state[parameter]
+                assert torch.equal(w, parameter.detach())
+                assert torch.equal(state["step_size"], kept["step_size"])
+                assert torch.equal(state["previous"].isnan(), kept["prev"].isnan())
 
 
 @pytest.mark.parametrize("name", DECOUPLED)

@@ -108,13 +108,12 @@ ONE_CYCLES = {
 @pytest.mark.parametrize("name", ONE_CYCLES)
 def test_one_cycle_is_that_of_torch(name, steps):
     ours, settings = ONE_CYCLES[name]
-    schedule, base = one_cycle(**ours), {"lr": 0.3, "mu": 0.9, "weight_decay": 0.1}
+    schedule, base = one_cycle(**ours), {"lr": 0.3, "momentum": 0.9, "weight_decay": 0.1}
     for value in ("lr", "momentum"):
         optimizer = sgd(0.3, momentum=0.9)
         scheduler = theirs.OneCycleLR(optimizer, 0.3, steps, **settings)
         wanted = rates_of(optimizer, scheduler, steps - 1, lambda group, v=value: group[v])
-        key = "mu" if value == "momentum" else value
-        found = [schedule(k, steps, base)[key] for k in range(steps)]
+        found = [schedule(k, steps, base)[value] for k in range(steps)]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14)
 
 

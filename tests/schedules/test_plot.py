@@ -13,16 +13,16 @@ from ravine.schedules import ReduceOnPlateau, cosine, get_schedule, one_cycle
 
 
 def test_the_table_holds_every_step_of_every_schedule():
-    base = {"lr": 0.3, "mu": 0.8, "eps": 1e-8}
+    base = {"lr": 0.3, "momentum": 0.8, "eps": 1e-8}
     table = Schedules(["cosine", "onecycle", one_cycle(0.4)], 60, base).frame()
-    assert list(table.columns) == ["schedule", "step", "lr", "mu"]
+    assert list(table.columns) == ["schedule", "step", "lr", "momentum"]
     names = ["cosine", "onecycle", "onecycle:0.4:0.04:4e-06:cosine:2:0.85,0.95"]
     assert table["schedule"].unique().tolist() == names
     for name, own in table.groupby("schedule"):
         assert own["step"].tolist() == list(range(60))
         found = get_schedule(name)(np.arange(60), 60, base)
         np.testing.assert_array_equal(own["lr"], found["lr"])
-        np.testing.assert_array_equal(own["mu"], found.get("mu", np.full(60, 0.8)))
+        np.testing.assert_array_equal(own["momentum"], found.get("momentum", np.full(60, 0.8)))
 
 
 def test_long_runs_are_thinned_but_keep_their_ends():
@@ -44,7 +44,7 @@ def test_a_panel_for_every_value_that_changes():
         ("step:3", "y", True),
         ("onecycle", "y2", False),
     ]
-    assert [note.text for note in figure.layout.annotations] == ["learning rate", "mu (momentum)"]
+    assert [note.text for note in figure.layout.annotations] == ["learning rate", "momentum"]
     assert figure.data[0].y == pytest.approx([1 - k / 10 for k in range(10)], abs=1e-15)
     assert {trace.line.shape for trace in figure.data} == {"hv"}
 

@@ -11,8 +11,6 @@ from torch.optim import lr_scheduler as theirs
 
 import ravine.optim
 from ravine.core.errors import SettingError
-from ravine.optim import from_rule
-from ravine.rules import get_rule
 from ravine.schedules import TorchSchedule, cosine, get_schedule, one_cycle
 from tests.schedules.driving import EVERY_KIND, rates, rates_of, sgd
 
@@ -59,19 +57,6 @@ def test_one_cycle_trains_as_under_torch_s(kind, make, read):
         runs.append(np.array(seen))
     np.testing.assert_allclose(*runs, rtol=1e-12, atol=1e-12)
     assert np.ptp(runs[0][:, 1]) > 0.09
-
-
-def test_rules_cycle_their_own_momentum():
-    for name, convention, key in (
-        ("momentum", "lecture", "gamma"),
-        ("momentum", "torch", "mu"),
-        ("adam", "torch", "beta1"),
-    ):
-        optimizer = from_rule(get_rule(name, convention))(_weights(), lr=0.3)
-        scheduler = TorchSchedule(optimizer, "onecycle:0.5", 100)
-        found = rates_of(optimizer, scheduler, 99, lambda group, key=key: group[key])
-        wanted = [one_cycle(0.5)(k, 100, {"lr": 0.3, key: 0.9})[key] for k in range(100)]
-        assert found.tolist() == wanted
 
 
 def test_plain_descent_gets_no_momentum():

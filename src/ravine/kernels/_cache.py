@@ -9,6 +9,7 @@ import sys
 import tempfile
 from functools import lru_cache
 from hashlib import sha256
+from importlib.metadata import version
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import Lock
@@ -66,6 +67,19 @@ def module_from_source(stem: str, source: str, *versions: str) -> ModuleType:
         return sys.modules[name] if name in sys.modules else _imported(name, source)
 
 
+def compiled_with(*helpers: str) -> tuple[str, ...]:
+    """Return what generated code depends on: versions, and the text of what it imports from here.
+
+    Numba looks at the generated file alone to see whether its cache still holds.
+
+    Args:
+        *helpers: Names of files beside this one, besides the pointers that all use.
+    """
+    here = Path(__file__).parent
+    texts = [(here / f"{name}.py").read_text(encoding="utf-8") for name in ("_pointers", *helpers)]
+    return version("numba"), version("numpy"), *texts
+
+
 def _imported(name: str, source: str) -> ModuleType:
     path = cache_folder() / f"{name}.py"
     if not path.exists():
@@ -84,17 +98,22 @@ _PARTS = ("_load_overload", "_guard_against_spurious_io_errors")
 
 
 def load_lightly(function: Any) -> None:
-    """Let a cached Numba function be loaded without Numba's tables of types and functions.
+    """Let a cached Numba function be loaded without Numba's tables of types and functions."""
+    function._cache = light_cache(function.py_func) or function._cache
 
-    Numba fills them before it loads anything. Only compiling needs them, which fills them itself,
-    and they take 0.3 s: twice as long as importing Numba. Where Numba's cache is made otherwise
-    than in the versions known, the function loads as Numba loads it.
+
+def light_cache(function: Any) -> Any:
+    """Return a cache for a Python function's compiled code that loads it lightly.
+
+    Numba fills its tables of types and functions before it loads anything. Only compiling needs
+    them, which fills them itself, and they take 0.3 s: twice as long as importing Numba. None
+    where Numba's cache is made otherwise than in the versions known.
     """
     from numba.core.caching import FunctionCache  # noqa: PLC0415  (costs 0.4 s)
     from numba.core.runtime import rtsys  # noqa: PLC0415
 
     if not all(hasattr(FunctionCache, name) for name in _PARTS):
-        return
+        return None
 
     class LightCache(FunctionCache):
         def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -102,7 +121,7 @@ def load_lightly(function: Any) -> None:
             with self._guard_against_spurious_io_errors():
                 return self._load_overload(sig, target_context)
 
-    function._cache = LightCache(function.py_func)
+    return LightCache(function)
 
 
 def _write_atomically(path: Path, text: str) -> None:

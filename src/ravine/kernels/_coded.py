@@ -1,10 +1,8 @@
 """The CPU kernel for weights and states in few bits."""
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -12,11 +10,12 @@ from numpy.typing import NDArray
 
 from ravine.core.errors import SettingError
 from ravine.core.version import __version__
-from ravine.kernels._cache import module_from_source
+from ravine.kernels._cache import compiled_with, module_from_source
 from ravine.kernels._coded_layout import Coding
 from ravine.kernels._coded_source import coded_source, columns
-from ravine.kernels._kernel import _FREE, _POOL, CHUNK
+from ravine.kernels._kernel import CHUNK, Prepared, grain, kernel_table
 from ravine.kernels._lower import Program, lower
+from ravine.kernels._native import native, torch_function
 from ravine.rules import Rule
 
 
@@ -28,15 +27,14 @@ class CodedKernel:
         rule: The rule, modifiers included.
         coding: How its arrays are stored.
         columns: Names of the arrays whose addresses a step takes, in order.
-        parallel: Whether a step is shared among threads.
     """
 
     rule: Rule
     coding: Coding
     columns: tuple[str, ...]
-    parallel: bool
     _program: Program = field(repr=False)
     _step: Any = field(repr=False)
+    _loop: int = field(repr=False)
 
     def __call__(
         self,
@@ -55,8 +53,29 @@ class CodedKernel:
             seeds: Seeds [tensors, streams] of this step's random numbers.
             plan: The tensors, cut into chunks.
         """
-        with _POOL if self.parallel else _FREE:
-            self._step(tensors, plan.chunks, rows, scalars, seeds, plan.constants, np.zeros(0))
+        self.over(tensors, rows, scalars, seeds, plan)()
+
+    def over(
+        self,
+        tensors: NDArray[np.int64],
+        rows: NDArray[np.float64],
+        scalars: NDArray[np.float64],
+        seeds: NDArray[np.uint32],
+        plan: "CodedPlan",
+    ) -> Prepared:
+        """Return the step over tables that stay where they are; arguments as in a call."""
+        program, count = self._program, len(plan.constants)
+        tables = (
+            kernel_table(tensors, np.int64, (count, len(self.columns))),
+            kernel_table(rows, np.float64, (count, len(program.numbers))),
+            kernel_table(scalars, np.float64, (count, len(program.scalars))),
+            kernel_table(seeds, np.uint32, (count, self.coding.streams)),
+            *(plan.chunks, plan.constants),
+        )
+        counts = (len(plan.chunks), count, grain(plan.chunks[:, 2]))
+        places = (tensors.strides[0], *(t.ctypes.data for t in tables), *counts)
+        words = np.array([*places, torch_function("torch_parallel_for"), self._loop], np.int64)
+        return Prepared(self._step, int(words.ctypes.data), (words, *tables))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +87,12 @@ class CodedPlan:
 
 
 @lru_cache(maxsize=256)
-def coded_kernel(rule: Rule, coding: Coding, *, parallel: bool = True) -> CodedKernel:
+def coded_kernel(rule: Rule, coding: Coding) -> CodedKernel:
     """Return the compiled kernel of an elementwise rule for arrays in few bits.
 
     Args:
         rule: The rule, modifiers included.
         coding: How its arrays are stored.
-        parallel: Whether a step is shared among threads.
 
     Raises:
         SettingError: When the formula cannot be traced, or looks at several weights at once.
@@ -82,18 +100,10 @@ def coded_kernel(rule: Rule, coding: Coding, *, parallel: bool = True) -> CodedK
     program = lower(rule)
     if not is_elementwise(rule):
         raise SettingError(f"rule {rule.name} must be elementwise to be stored in few bits")
-    import numba  # noqa: PLC0415  (costs 0.4 s, which a program that only builds a model saves)
-
-    from ravine.kernels import _coded_bits  # noqa: PLC0415  (imports Numba)
-
-    source = coded_source(program, coding, rule.name, __version__, parallel=parallel)
-    # Numba looks at the generated file alone to see whether its cache still holds.
-    codecs = sha256(inspect.getsource(_coded_bits).encode()).hexdigest()
-    module = module_from_source(
-        f"{rule.name}_coded", source, numba.__version__, np.__version__, codecs
-    )
+    source = coded_source(program, coding, rule.name, __version__)
+    module = module_from_source(f"{rule.name}_coded", source, *compiled_with("_coded_bits"))
     names = tuple(column.name.removesuffix("_") for column in columns(program, coding))
-    compiled = CodedKernel(rule, coding, names, parallel, program, module.step)
+    compiled = CodedKernel(rule, coding, names, program, module.step, native(module.chunks))
     # A step over no chunks: whatever has to be compiled is compiled now.
     compiled(
         np.zeros((0, len(names)), np.int64),

@@ -23,6 +23,7 @@ from ravine.kernels._coded_layout import (
 from ravine.kernels._pointers import _pointer_to
 
 pointer_to_uint16 = _pointer_to(types.uint16)
+pointer_to_uint32 = _pointer_to(types.uint32)
 pointer_to_int8 = _pointer_to(types.int8)
 pointer_to_uint8 = _pointer_to(types.uint8)
 

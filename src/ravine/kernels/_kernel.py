@@ -1,10 +1,9 @@
 """The CPU kernel: a rule's program compiled by Numba, run over tensors through their addresses."""
 
+import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from torch import Tensor
 
 from ravine.core.errors import SettingError
 from ravine.core.version import __version__
-from ravine.kernels._cache import load_lightly, module_from_source
+from ravine.kernels._cache import compiled_with, load_lightly, module_from_source
 from ravine.kernels._lower import Program, lower
+from ravine.kernels._native import native, torch_function
 from ravine.kernels._numba_source import numba_source
 from ravine.kernels._pieces import cut
 from ravine.rules import Rule
@@ -26,11 +26,6 @@ CHUNK = 32 * 1024
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
-# Numba's portable thread pool aborts the process when two threads enter it at once. Kernels that
-# use no threads need no lock, so a forked worker never waits for one that its parent held.
-_POOL = Lock()
-_FREE = nullcontext()
-
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
@@ -40,14 +35,13 @@ class Kernel:
         rule: The rule, modifiers included.
         program: Its straight-line code.
         dtype: Of weights, gradients and states.
-        parallel: Whether a step is shared among threads.
     """
 
     rule: Rule
     program: Program
     dtype: torch.dtype
-    parallel: bool
     _step: Any = field(repr=False)
+    _loops: tuple[int, ...] = field(repr=False)
 
     def __call__(
         self,
@@ -76,14 +70,15 @@ class Kernel:
         """Return the step over tables that stay where they are; arguments as in a call."""
         program, count = self.program, len(plan.rows)
         tables = (
-            _table(tensors, np.int64, (len(tensors), max(tensors.shape[1], len(program.arrays)))),
-            _table(rows, np.float64, (count, len(program.numbers))),
-            _table(scalars, np.float64, (count, len(program.scalars))),
+            kernel_table(
+                tensors, np.int64, (len(tensors), max(tensors.shape[1], len(program.arrays)))
+            ),
+            kernel_table(rows, np.float64, (count, len(program.numbers))),
+            kernel_table(scalars, np.float64, (count, len(program.scalars))),
         )
         places = (tensors.strides[0], *(table.ctypes.data for table in tables), *plan.addresses)
-        words = np.array(places, np.int64)
-        lock = _POOL if self.parallel else _FREE
-        return Prepared(self._step, int(words.ctypes.data), lock, (words, *tables, plan))
+        words = np.array([*places, torch_function("torch_parallel_for"), *self._loops], np.int64)
+        return Prepared(self._step, int(words.ctypes.data), (words, *tables, plan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +87,16 @@ class Prepared:
 
     _step: Any
     _place: int
-    _lock: AbstractContextManager[Any]
     _alive: tuple[Any, ...] = field(repr=False)
 
     def __call__(self) -> None:
         """Run one step."""
-        with self._lock:
-            self._step(self._place)
+        self._step(self._place)
 
 
-def _table(table: NDArray[Any], dtype: type[np.generic], shape: tuple[int, int]) -> NDArray[Any]:
+def kernel_table(
+    table: NDArray[Any], dtype: type[np.generic], shape: tuple[int, int]
+) -> NDArray[Any]:
     """Return a table that compiled code may address, as it is."""
     if table.shape != shape or table.dtype != dtype or not table.flags.c_contiguous:
         raise ValueError(
@@ -132,19 +127,19 @@ class Plan:
 
     @cached_property
     def addresses(self) -> tuple[int, ...]:
-        """Where its tables lie, and the numbers of chunks and rows."""
+        """Where its tables lie, numbers of chunks and rows, and fewest chunks of a thread."""
         tables = (self.chunks, self.owners, self.constants, self.partial, self.sums)
-        return (*(table.ctypes.data for table in tables), len(self.chunks), len(self.rows))
+        counts = (len(self.chunks), len(self.rows), grain(self.chunks[:, 2]))
+        return (*(table.ctypes.data for table in tables), *counts)
 
 
 @lru_cache(maxsize=256)
-def kernel(rule: Rule, dtype: torch.dtype, *, parallel: bool = True) -> Kernel:
+def kernel(rule: Rule, dtype: torch.dtype) -> Kernel:
     """Return the compiled kernel of a rule, ready to run.
 
     Args:
         rule: The rule, modifiers included.
         dtype: Of weights, gradients and states.
-        parallel: Whether a step is shared among threads; a worker with one core wants none.
 
     Raises:
         SettingError: When the dtype is neither float32 nor float64, or the formula cannot be
@@ -152,14 +147,13 @@ def kernel(rule: Rule, dtype: torch.dtype, *, parallel: bool = True) -> Kernel:
     """
     if dtype not in DTYPES:
         raise SettingError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
-    import numba  # noqa: PLC0415  (costs 0.4 s, which a program that only builds a model saves)
-
     program = lower(rule)
     # By name without convention: conventions that only differ in defaults share one module.
-    source = numba_source(program, rule.name, DTYPES[dtype], __version__, parallel=parallel)
-    module = module_from_source(rule.name, source, numba.__version__, np.__version__)
+    source = numba_source(program, rule.name, DTYPES[dtype], __version__)
+    module = module_from_source(rule.name, source, *compiled_with())
     load_lightly(module.step)
-    compiled = Kernel(rule, program, dtype, parallel, module.step)
+    loops = tuple(native(getattr(module, f"chunks_{i}")) for i in range(len(program.stages)))
+    compiled = Kernel(rule, program, dtype, module.step, loops)
     # A step over no chunks: whatever has to be compiled is compiled now.
     nothing = np.zeros((0, len(program.arrays)), np.int64)
     numbers, scalars = np.zeros((0, len(program.numbers))), np.zeros((0, len(program.scalars)))
@@ -194,6 +188,11 @@ def plan(
         np.zeros((len(chunks), sums)),
         np.zeros((len(rows), sums)),
     )
+
+
+def grain(lengths: NDArray[np.int64]) -> int:
+    """Return the fewest chunks worth a thread: with less than `CHUNK` weights it wakes in vain."""
+    return math.ceil(len(lengths) * CHUNK / max(1, int(lengths.sum())))
 
 
 def addresses(columns: Sequence[Sequence[Tensor]]) -> NDArray[np.int64]:

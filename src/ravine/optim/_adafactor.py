@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ravine.core.errors import SettingError
 from ravine.optim._groups import Group
+from ravine.optim._loaded_state import NUMBER, Kept
 from ravine.optim._matrix import MatrixOptimizer, State
 from ravine.optim._matrix_checks import check_numbers
 
@@ -87,6 +88,13 @@ class Adafactor(MatrixOptimizer):
             if i == 1 or value is not None:
                 name = f"eps[{i}]"
                 check_numbers({name: value}, {name: at_least_0}, _TORCH_SAYS)
+
+    def _kept(self, parameter: Tensor) -> Kept:
+        if parameter.ndim < 2:
+            return Kept({"step": NUMBER, "variance": (parameter.shape,)})
+        *batch, rows, columns = parameter.shape
+        row, column = (*batch, rows, 1), (*batch, 1, columns)
+        return Kept({"step": NUMBER, "row_var": (row,), "col_var": (column,)})
 
     def _update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
         grad = -grad if group["maximize"] else grad

@@ -1,10 +1,12 @@
 """Gradient descent whose step is found by backtracking (Armijo 1966)."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
-import torch
+from torch import Tensor
 
+from ravine.core.numbers import integer
 from ravine.optim._closures import (
     Closure,
     ClosureOptimizer,
@@ -17,7 +19,8 @@ from ravine.optim._closures import (
     put_back,
 )
 from ravine.optim._groups import Group
-from ravine.optim._matrix_checks import check_count, check_numbers
+from ravine.optim._loaded_state import NUMBER, Kept
+from ravine.optim._matrix_checks import check_numbers
 
 
 @final
@@ -45,6 +48,7 @@ class ArmijoGradientDescent(ClosureOptimizer):
     Raises:
         SettingError: When a setting is out of bounds.
 
+    >>> import torch
     >>> weight = torch.nn.Parameter(torch.tensor([2.0]))
     >>> optimizer = ArmijoGradientDescent([weight], lr=1.0)
     >>> def closure():
@@ -62,7 +66,7 @@ class ArmijoGradientDescent(ClosureOptimizer):
     def __init__(
         self,
         params: Any,
-        lr: float | torch.Tensor = 1.0,
+        lr: float | Tensor = 1.0,
         c1: float = 1e-4,
         shrink: float = 0.5,
         expand: float = 2.0,
@@ -80,7 +84,10 @@ class ArmijoGradientDescent(ClosureOptimizer):
     def _check(self, group: Group) -> None:
         bounds = {"lr": "(0, inf)", "c1": "(0, 1)", "shrink": "(0, 1)", "expand": "[1, inf)"}
         check_numbers(group, bounds)
-        check_count("max_trials", group["max_trials"], 1)
+        integer("max_trials", group["max_trials"], 1)
+
+    def _kept(self, parameters: Sequence[Tensor], state: Mapping[str, Any]) -> Kept:
+        return Kept({"func_evals": NUMBER}, {"step_size": NUMBER})
 
     def _step(self, closure: Closure, group: Group, state: State) -> Any:
         parameters = group["params"]

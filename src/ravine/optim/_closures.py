@@ -5,7 +5,7 @@ They have one group, since a line search or a trust region moves all weights tog
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from torch.optim import Optimizer
 
 from ravine.core.errors import SettingError
 from ravine.optim._groups import Group, check_names, check_parameters
+from ravine.optim._loaded_state import Kept, check_state, saved_states
+from ravine.optim._loading import load, paired, set_state
 
 State = dict[str, Any]
 Closure = Callable[[], Any]
@@ -42,6 +44,10 @@ class ClosureOptimizer(Optimizer):
         """Raise SettingError when the group's settings or parameters cannot be used."""
 
     @abstractmethod
+    def _kept(self, parameters: Sequence[Tensor], state: Mapping[str, Any]) -> Kept:
+        """Return what a begun state holds, as long as its own lists and counts say."""
+
+    @abstractmethod
     def _step(self, closure: Closure, group: Group, state: State) -> Any:
         """Make one step and return the loss it began at."""
 
@@ -61,27 +67,36 @@ class ClosureOptimizer(Optimizer):
                 )
             if not group["params"]:
                 raise SettingError(f"{name} must have a parameter, got an empty group")
-            check_names(group, self.defaults)
-            check_parameters(group)
-            self._check(group)
+            self._check_group(group)
         except Exception:
             self.param_groups.pop()
             raise
 
+    def _check_group(self, group: Group) -> None:
+        check_names(group, self.defaults)
+        check_parameters(group)
+        self._check(group)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint, of torch's class of the same name, too.
 
+        Hooks that adapt it run first. What is refused changes nothing.
+
         Raises:
             SettingError: When parameters have names here and there that come in another order:
-                state of all weights at once cannot be matched by name.
+                state of all weights at once cannot be matched by name. When a setting is
+                refused, or the state is not one of this method and these parameters.
         """
-        last = self.register_load_state_dict_pre_hook(
-            lambda _, saved: _check_order(self.param_groups[0], saved["param_groups"][0])
-        )
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            last.remove()
+        load(self, state_dict, self._checked)
+
+    def _checked(self, saved: dict[str, Any]) -> dict[str, Any]:
+        for own, group in paired(self.param_groups, saved):
+            _check_order(own, group)
+            self._check_group({**self.defaults, **group, "params": own["params"]})
+            for name, parameter, state in saved_states(own, group, saved):
+                first = parameter is own["params"][0]
+                check_state(name, state, self._kept(own["params"], state) if first else Kept({}))
+        return saved
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> Any:
@@ -107,10 +122,7 @@ class ClosureOptimizer(Optimizer):
         return self._step(closure, group, self.state[group["params"][0]])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:  # an older checkpoint may lack a setting
-            for name, default in self.defaults.items():
-                group.setdefault(name, default)
+        set_state(self, state)
 
 
 def _check_order(ours: Group, theirs: Group) -> None:

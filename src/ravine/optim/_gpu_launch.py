@@ -17,7 +17,7 @@ from torch import Tensor
 from ravine.kernels import TRITON_DTYPES, cuda_launch, lower
 from ravine.optim._groups import Group, places_of
 from ravine.optim._long_way import Leaf
-from ravine.optim._memory import gradient
+from ravine.optim._memory import gradient, kernel_can
 from ravine.optim._states import State, States, share_member_scalars, state_key
 from ravine.rules import Rule
 
@@ -29,7 +29,6 @@ def gpu_can(rule: Rule, leaves: Sequence[Leaf]) -> bool:
     return (
         first.device.type == "cuda"
         and find_spec("triton") is not None
-        and first.dtype in TRITON_DTYPES
         and all(_can(p, first, lower(rule).finest) for p in parameters)
     )
 
@@ -38,8 +37,7 @@ def _can(parameter: Tensor, first: Tensor, finest: str) -> bool:
     return (
         parameter.device == first.device
         and parameter.dtype == first.dtype
-        and type(parameter) in (Tensor, torch.nn.Parameter)
-        and torch.ops.aten.is_non_overlapping_and_dense(parameter)
+        and kernel_can(parameter, "cuda", TRITON_DTYPES)
         and (finest != "channel" or parameter.is_contiguous())
     )
 

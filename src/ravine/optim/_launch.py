@@ -18,7 +18,6 @@ from ravine.kernels import Kernel, Plan, plan
 from ravine.optim._groups import Group, places_of
 from ravine.optim._live import Live
 from ravine.optim._long_way import Leaf
-from ravine.optim._memory import gradient
 from ravine.optim._states import State, state_key
 
 
@@ -42,43 +41,52 @@ class Launch:
         *,
         counted: bool,
     ) -> None:
+        from ravine.optim._counting import Counter  # noqa: PLC0415  (imports Numba)
+
         rule = compiled.rule
-        self._compiled = compiled
-        self._groups = list(groups)
+        self._groups = groups
         self._lists = [group["params"] for group in groups]
         self._states = states
         kept = [leaf.state for leaf in leaves]
-        keys = [state_key(rule, name) for name in rule.state]
-        scalar_keys = [state_key(rule, name) for name in rule.scalars]
-        self._steps = _counted(kept) if counted else None
-        self._scalars = _gathered(kept, scalar_keys, list(rule.scalars.values()))
-        others = [*scalar_keys, *(["step"] if counted else [])]
         parameters = [leaf.parameter for leaf in leaves]
+        self._lay_out_rows(compiled, leaves)
+        self._counter = Counter(kept, self._tensor, self._row_of, self._table) if counted else None
+        scalar_keys = [state_key(rule, name) for name in rule.scalars]
+        self._scalars = _gathered(kept, scalar_keys, list(rule.scalars.values()))
+        keys = [state_key(rule, name) for name in rule.state]
+        others = [*scalar_keys, *(["step"] if counted else [])]
         self._live = Live(self._lists, parameters, states, keys, others)
-        self._lay_out_rows(groups, leaves)
+        self._row_scalars = self._scalars[self._tensor]
+        self._update = compiled.over(
+            self._live.addresses, self._table, self._row_scalars, self._pieces
+        )
 
-    def _lay_out_rows(self, groups: Sequence[Group], leaves: Sequence[Leaf]) -> None:
-        rule, program = self._compiled.rule, self._compiled.program
-        group_of = {id(p): i for i, group in enumerate(groups) for p in group["params"]}
+    def _lay_out_rows(self, compiled: Kernel, leaves: Sequence[Leaf]) -> None:
+        rule, program = compiled.rule, compiled.program
+        group_of = {id(p): i for i, params in enumerate(self._lists) for p in params}
         number = np.array([group_of[id(leaf.parameter)] for leaf in leaves], np.int64)
-        pieces = plan(self._compiled, [leaf.parameter.shape for leaf in leaves])
+        pieces = plan(compiled, [leaf.parameter.shape for leaf in leaves])
         # Row of each tensor, where several share one.
-        self._shared: NDArray[np.int64] | None = None
+        self._row_of: NDArray[np.int64] | None = None
         if not program.sums and not program.scalars:
             alike = list(zip(number.tolist(), [leaf.t for leaf in leaves], strict=True))
-            pieces, self._shared = _sharing_rows(pieces, alike)
+            pieces, self._row_of = _sharing_rows(pieces, alike)
         self._pieces = pieces
         self._tensor = pieces.rows[:, 1].copy()
         self._group = number[self._tensor]
         # Where steps are not counted, every one after the first counts as the second.
         self._table = np.full((len(self._tensor), 1 + len(rule.hypers)), 2.0)
-        self._places = [places_of(group, rule) for group in groups]
+        self._places = [places_of(group, rule) for group in self._groups]
+        self._rates: list[float] = []
+        self._rate = list(rule.hypers).index("lr") if "lr" in rule.hypers else None
+        self._read_settings()
 
     def step(self, groups: Sequence[Group], states: Mapping[Tensor, State]) -> bool:
         """Update every parameter by one step, if the launch still fits.
 
         Args:
-            groups: The rule's groups now.
+            groups: The rule's groups now; the same list as before where no setting but ``lr`` has
+                changed.
             states: The optimizer's states now.
 
         Returns:
@@ -86,61 +94,53 @@ class Launch:
         """
         if not self._same(groups, states):
             return False
-        odd = self._live.read()
-        if odd is None or not self._count():
+        copies = self._live.read()
+        if copies is None or not (self._counter is None or self._counter.count()):
             return False
-        copies = self._copy(odd)
-        self._table[:, 1:] = self._settings(groups)[self._group]
-        scalars = self._scalars[self._tensor]
-        self._compiled(self._live.addresses, self._table, scalars, self._pieces)
-        self._scalars[self._tensor] = scalars
+        self._look_at_settings(groups)
+        # Before the update sweeps the counters out of the processor's caches.
         torch.autograd.graph.increment_version(self._live.parameters)
+        if self._scalars.size:
+            self._update_with_scalars()
+        else:
+            self._update()
         del copies
         return True
+
+    def _update_with_scalars(self) -> None:
+        np.take(self._scalars, self._tensor, axis=0, out=self._row_scalars)
+        self._update()
+        self._scalars[self._tensor] = self._row_scalars
 
     def _same(self, groups: Sequence[Group], states: Mapping[Tensor, State]) -> bool:
         return (
             states is self._states
-            and len(groups) == len(self._groups)
-            and all(map(is_, groups, self._groups))
+            and (groups is self._groups or self._same_groups(groups))
             and all(map(is_, [group["params"] for group in groups], self._lists))
         )
 
-    def _count(self) -> bool:
-        """Count the step; return False, with nothing counted, where rows no longer fit."""
-        if self._steps is None:
-            return True
-        first = self._steps[self._tensor]
-        if self._shared is not None and not (first[self._shared] == self._steps).all():
-            return False
-        self._steps += 1
-        self._table[:, 0] = first + 1
-        return True
+    def _same_groups(self, groups: Sequence[Group]) -> bool:
+        return len(groups) == len(self._groups) and all(map(is_, groups, self._groups))
 
-    def _copy(self, odd: NDArray[np.int64]) -> list[Tensor]:
-        """Bring gradients that lie otherwise than their parameters into their layout."""
-        copies = []
-        for row in np.flatnonzero(odd):
-            copies.append(gradient(self._live.parameters[row]))
-            self._live.addresses[row, 1] = copies[-1].data_ptr()
-        return copies
+    def _look_at_settings(self, groups: Sequence[Group]) -> None:
+        """Bring the table up to date, which mostly is: writing it takes longer than looking."""
+        if groups is not self._groups:
+            self._groups = groups
+            self._read_settings()
+        elif self._rate is not None:
+            rates = [float(group["lr"]) for group in groups]
+            if rates != self._rates:
+                self._rates = rates
+                self._table[:, 1 + self._rate] = np.array(rates)[self._group]
 
-    def _settings(self, groups: Sequence[Group]) -> NDArray[np.float64]:
-        """Return the groups' hyper-parameters [groups, hyper-parameters] as they are now."""
-        return np.array(
-            [
-                [float(group[key] if i is None else group[key][i]) for key, i in places]
-                for group, places in zip(groups, self._places, strict=True)
-            ]
-        ).reshape(len(groups), -1)
-
-
-def _counted(states: Sequence[State]) -> NDArray[Any]:
-    """Return the steps of all states as one array, of which each state gets a view."""
-    steps = torch.stack([state["step"] for state in states])
-    for state, view in zip(states, steps.unbind(), strict=True):
-        state["step"] = view
-    return steps.numpy()
+    def _read_settings(self) -> None:
+        """Write the groups' hyper-parameters into the table as they are now."""
+        values = [
+            [float(group[key] if i is None else group[key][i]) for key, i in places]
+            for group, places in zip(self._groups, self._places, strict=True)
+        ]
+        self._rates = [] if self._rate is None else [row[self._rate] for row in values]
+        self._table[:, 1:] = np.array(values).reshape(len(values), -1)[self._group]
 
 
 def _gathered(

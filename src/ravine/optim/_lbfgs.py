@@ -1,11 +1,13 @@
 """L-BFGS: a quasi-Newton method with a short memory (Nocedal 1980; Liu & Nocedal 1989)."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
 from torch import Tensor
 
+from ravine.core.numbers import integer
 from ravine.optim._closures import (
     Closure,
     ClosureOptimizer,
@@ -19,7 +21,8 @@ from ravine.optim._closures import (
 )
 from ravine.optim._closures_wolfe import Point, strong_wolfe
 from ravine.optim._groups import Group
-from ravine.optim._matrix_checks import check_choice, check_count, check_numbers
+from ravine.optim._loaded_state import NUMBER, Kept, Options
+from ravine.optim._matrix_checks import check_choice, check_numbers
 
 # As in torch: a pair with less curvature would make the inverse Hessian all but singular.
 LEAST_CURVATURE = 1e-10
@@ -75,7 +78,7 @@ class LBFGS(ClosureOptimizer):
         history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:
-        check_count("max_iter", max_iter, 1)
+        integer("max_iter", max_iter, 1)
         defaults = {
             "lr": lr,
             "max_iter": max_iter,
@@ -91,8 +94,20 @@ class LBFGS(ClosureOptimizer):
         names = ("lr", "tolerance_grad", "tolerance_change")
         check_numbers(group, dict.fromkeys(names, "[0, inf)"))
         for name in ("max_iter", "max_eval", "history_size"):
-            check_count(name, group[name], 1)
+            integer(name, group[name], 1)
         check_choice("line_search_fn", group["line_search_fn"], (None, "strong_wolfe"))
+
+    def _kept(self, parameters: Sequence[Tensor], state: Mapping[str, Any]) -> Kept:
+        counts: dict[str, Options | list[Options]] = dict.fromkeys(("func_evals", "n_iter"), NUMBER)
+        if not state.get("n_iter") and "d" not in state:  # no direction yet
+            return Kept(counts)
+        flat: Options = ((sum(p.numel() for p in parameters),),)
+        pairs, scratch = (_length(state.get(name)) for name in ("old_dirs", "al"))
+        numbers = dict.fromkeys(("t", "H_diag", "prev_loss"), NUMBER)
+        vectors = dict.fromkeys(("d", "prev_flat_grad"), flat)
+        lists = {"old_dirs": [flat] * pairs, "old_stps": [flat] * pairs, "ro": [NUMBER] * pairs}
+        # torch's class keeps there what it needs within a step.
+        return Kept({**counts, **numbers, **vectors, **lists}, {"al": [((), None)] * scratch})
 
     def _step(self, closure: Closure, group: Group, state: State) -> Any:
         began, loss = evaluate_finite(closure)
@@ -118,6 +133,10 @@ class LBFGS(ClosureOptimizer):
                 break
             loss, grad = found.loss, found.grad
         return began
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 0
 
 
 class _Line:

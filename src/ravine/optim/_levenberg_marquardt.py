@@ -1,11 +1,13 @@
 """Levenberg-Marquardt: damped Gauss-Newton for least squares."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from ravine.core.numbers import integer
 from ravine.optim._closures import (
     Closure,
     ClosureOptimizer,
@@ -18,7 +20,8 @@ from ravine.optim._closures import (
 )
 from ravine.optim._closures_second import jacobian, trained
 from ravine.optim._groups import Group
-from ravine.optim._matrix_checks import check_count, check_numbers
+from ravine.optim._loaded_state import NUMBER, Kept
+from ravine.optim._matrix_checks import check_numbers
 
 
 @final
@@ -70,9 +73,12 @@ class LevenbergMarquardt(ClosureOptimizer):
 
     def _check(self, group: Group) -> None:
         check_numbers(group, {"tau": "(0, inf)"})
-        check_count("max_trials", group["max_trials"], 1)
-        check_count("max_parameters", group["max_parameters"], 1)
+        integer("max_trials", group["max_trials"], 1)
+        integer("max_parameters", group["max_parameters"], 1)
         trained(group["params"], "LevenbergMarquardt", group["max_parameters"], "LBFGS")
+
+    def _kept(self, parameters: Sequence[Tensor], state: Mapping[str, Any]) -> Kept:
+        return Kept({"damping": NUMBER, "growth": NUMBER})
 
     def _step(self, closure: Closure, group: Group, state: State) -> Tensor:
         parameters = [p for p in group["params"] if p.requires_grad]

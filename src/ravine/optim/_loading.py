@@ -1,14 +1,78 @@
-"""What a checkpoint may bring into a parameter group, and what stays the optimizer's own."""
+"""What a checkpoint may bring into an optimizer, and what stays the optimizer's own."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.nn.parameter import is_lazy
+from torch.optim import Optimizer
 
+from ravine.core.errors import SettingError
 from ravine.optim._groups import Group
+from ravine.optim._loaded_state import check_shapes, saved_states
 from ravine.optim._precision import PRECISION
-from ravine.optim._precision_state import uncast
+from ravine.optim._precision_state import shapes_of, uncast
 from ravine.optim._states import States
+from ravine.rules import Rule
+
+
+def load(
+    optimizer: Optimizer,
+    state_dict: dict[str, Any],
+    adapt: Callable[[dict[str, Any]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Load a checkpoint by torch's loader, once it has been adapted and checked.
+
+    Args:
+        optimizer: Any optimizer.
+        state_dict: The checkpoint.
+        adapt: Returns it as it is to be loaded, or raises; it runs behind the hooks of users.
+
+    Returns:
+        What ``adapt`` returned.
+
+    Raises:
+        SettingError: When it is no optimizer's checkpoint.
+    """
+    adapted: dict[str, Any] = {}
+
+    def last(_: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+        if not {"state", "param_groups"} <= saved.keys():
+            raise SettingError(
+                "the checkpoint must be an optimizer's state_dict(), with 'state' and"
+                f" 'param_groups', got {sorted(saved)}"
+            )
+        adapted.update(adapt(saved))
+        return adapted
+
+    hook = optimizer.register_load_state_dict_pre_hook(last)
+    try:
+        Optimizer.load_state_dict(optimizer, state_dict)
+    finally:
+        hook.remove()
+    return adapted
+
+
+def paired(groups: list[Group], saved: dict[str, Any]) -> list[tuple[Group, Group]]:
+    """Return groups with those of a checkpoint; none where their sizes differ, as torch says."""
+    both = groups, saved["param_groups"]
+    ours, theirs = ([len(group["params"]) for group in each] for each in both)
+    return list(zip(*both, strict=True)) if ours == theirs else []
+
+
+def set_state(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Do what torch's ``__setstate__`` does, and give groups the settings that they lack.
+
+    A checkpoint or pickle may be older than a setting. torch's own adds ``differentiable`` to
+    the defaults of every class, though most have no such setting: those stay as they were.
+    """
+    settled = state if "defaults" in state else optimizer.__dict__  # a copy begins with none
+    defaults = dict(settled["defaults"])
+    Optimizer.__setstate__(optimizer, state)
+    optimizer.defaults = defaults
+    for group in optimizer.param_groups:
+        for name, default in defaults.items():
+            group.setdefault(name, default)
 
 
 def precision_of(group: Group) -> Group:
@@ -26,6 +90,23 @@ def as_loaded(defaults: Group, group: Group, saved: Group) -> Group:
     """
     settings = {name: value for name, value in saved.items() if name not in PRECISION}
     return defaults | settings | precision_of(group) | {"params": group["params"]}
+
+
+def check_rule_states(rule: Rule, own: Group, group: Group, saved: dict[str, Any]) -> None:
+    """Check what a checkpoint holds for a group of a rule; what it lacks begins anew.
+
+    Args:
+        rule: Of the group once it is loaded.
+        own: The group as it is.
+        group: The checkpoint's.
+        saved: The checkpoint.
+
+    Raises:
+        SettingError: When something has another shape than its parameter.
+    """
+    for name, parameter, state in saved_states(own, group, saved):
+        if not is_lazy(parameter):
+            check_shapes(name, state, shapes_of(rule, parameter))
 
 
 def restore(states: States, group: Group, own: Group, numbers: list[int], saved: Any) -> None:

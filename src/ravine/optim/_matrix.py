@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 
 from ravine.optim._by_name import matched_by_name
 from ravine.optim._groups import Group, check_names, check_parameters
+from ravine.optim._loaded_state import Kept, check_state, saved_states
+from ravine.optim._loading import load, paired, set_state
 from ravine.optim._memory import gradient
 
 State = dict[str, Any]
@@ -28,6 +30,10 @@ class MatrixOptimizer(Optimizer):
         """Raise SettingError when a group's settings or parameters cannot be used."""
 
     @abstractmethod
+    def _kept(self, parameter: Tensor) -> Kept:
+        """Return what the state of a parameter holds once it has begun."""
+
+    @abstractmethod
     def _update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
         """Update one parameter, which has elements, and its state."""
 
@@ -39,14 +45,16 @@ class MatrixOptimizer(Optimizer):
                 that the method cannot update.
         """
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
         try:
-            check_names(group, self.defaults)
-            check_parameters(group)
-            self._check(group)
+            self._check_group(self.param_groups[-1])
         except Exception:
             self.param_groups.pop()
             raise
+
+    def _check_group(self, group: Group) -> None:
+        check_names(group, self.defaults)
+        check_parameters(group)
+        self._check(group)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -81,23 +89,21 @@ class MatrixOptimizer(Optimizer):
         """Load a checkpoint, of torch's class of the same name, too.
 
         Where parameters have names here and there, states are matched by name. Hooks that adapt
-        the checkpoint run first.
+        the checkpoint run first. What is refused changes nothing.
 
         Raises:
-            SettingError: When a name is missing from the checkpoint, or it holds one too many.
+            SettingError: When parameters' names differ from the optimizer's, a setting is
+                refused, or a state is not one of this method and parameter.
         """
-        matched: dict[str, Any] = {}
+        self._restore_precision(load(self, state_dict, self._adapted))
 
-        def match(_: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
-            matched.update(matched_by_name(self.param_groups, saved))
-            return matched
-
-        last = self.register_load_state_dict_pre_hook(match)
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            last.remove()
-        self._restore_precision(matched)
+    def _adapted(self, saved: dict[str, Any]) -> dict[str, Any]:
+        matched = matched_by_name(self.param_groups, saved)
+        for own, group in paired(self.param_groups, matched):
+            self._check_group({**self.defaults, **group, "params": own["params"]})
+            for name, parameter, state in saved_states(own, group, matched):
+                check_state(name, state, self._kept(parameter))
+        return matched
 
     def _restore_precision(self, saved: dict[str, Any]) -> None:
         """Put back what torch's loader has rounded to the dtype of half-precision weights."""
@@ -108,10 +114,7 @@ class MatrixOptimizer(Optimizer):
                 self.state[parameter][key] = _unrounded(value, self.state[parameter][key])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:  # an older checkpoint may lack a setting
-            for name, default in self.defaults.items():
-                group.setdefault(name, default)
+        set_state(self, state)
 
 
 def _unrounded(saved: Any, loaded: Any) -> Any:

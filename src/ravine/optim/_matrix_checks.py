@@ -50,13 +50,6 @@ def number(name: str, value: Any) -> float:
     return float(value)
 
 
-def check_count(name: str, value: Any, low: int, high: float = float("inf")) -> None:
-    """Raise SettingError when a setting is not a whole number in ``[low, high]``."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        limit = f">= {low}" if high == float("inf") else f"in [{low}, {high:g}]"
-        raise SettingError(f"{name} must be a whole number {limit}, got {value!r}")
-
-
 def check_tuple(name: str, value: Any, interval: str, length: int = 2) -> None:
     """Raise SettingError when a setting is not a tuple of numbers in an interval."""
     if not isinstance(value, tuple | list) or len(value) != length:

@@ -1,16 +1,20 @@
 """How tensors lie in memory: what a kernel may be given, and how to bring others into its form."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
 from ravine.kernels import DTYPES
 
 
-def kernel_can(parameter: Tensor) -> bool:
-    """Whether a kernel may update a parameter through its address."""
+def kernel_can(
+    parameter: Tensor, device: str = "cpu", dtypes: Collection[torch.dtype] = tuple(DTYPES)
+) -> bool:
+    """Whether a kernel for a kind of device and some dtypes may update a parameter by address."""
     return (
-        parameter.device.type == "cpu"
-        and parameter.dtype in DTYPES
+        parameter.device.type == device
+        and parameter.dtype in dtypes
         and type(parameter) in (Tensor, torch.nn.Parameter)
         and torch.ops.aten.is_non_overlapping_and_dense(parameter)
     )

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from ravine.core.errors import SettingError
+from ravine.core.numbers import integer
 from ravine.optim._groups import Group
+from ravine.optim._loaded_state import Kept
 from ravine.optim._matrix import MatrixOptimizer, State
 from ravine.optim._matrix_checks import (
     check_choice,
-    check_count,
     check_numbers,
     check_tuple,
 )
@@ -95,6 +96,9 @@ class Muon(MatrixOptimizer):
                     f" {tuple(parameter.shape)}; MuonWithAdamW takes a whole network"
                 )
 
+    def _kept(self, parameter: Tensor) -> Kept:
+        return muon_keeps(parameter)
+
     def _update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
         muon_update(parameter, grad, state, group, torch.bfloat16)
 
@@ -104,7 +108,7 @@ def check_muon(group: Group) -> None:
     names = ("lr", "weight_decay", "momentum", "eps")
     check_numbers(group, dict.fromkeys(names, "[0, inf)"), _TORCH_SAYS)
     check_tuple("ns_coefficients", group["ns_coefficients"], "(-inf, inf)", 3)
-    check_count("ns_steps", group["ns_steps"], 0, 99)
+    integer("ns_steps", group["ns_steps"], 0, 99)
     check_choice("nesterov", group["nesterov"], (True, False))
     adjust = group["adjust_lr_fn"]
     if adjust not in (None, "original", "match_rms_adamw"):
@@ -112,6 +116,11 @@ def check_muon(group: Group) -> None:
             f"Adjust learning rate function {adjust} is not supported; adjust_lr_fn must be"
             f" 'original', 'match_rms_adamw' or None, got {adjust!r}"
         )
+
+
+def muon_keeps(parameter: Tensor) -> Kept:
+    """Return what Muon keeps for a parameter."""
+    return Kept({"momentum_buffer": (parameter.shape,)})
 
 
 def muon_update(

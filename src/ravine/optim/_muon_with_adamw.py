@@ -11,10 +11,21 @@ from ravine.core.errors import SettingError
 from ravine.optim._adam import AdamW
 from ravine.optim._by_name import matched_by_name
 from ravine.optim._groups import Group, check_names, check_parameters
+from ravine.optim._loaded_state import check_state, saved_states
+from ravine.optim._loading import (
+    as_loaded,
+    check_rule_states,
+    load,
+    paired,
+    precision_of,
+    restore,
+)
 from ravine.optim._matrix_checks import check_choice
 from ravine.optim._memory import gradient
-from ravine.optim._muon import NS_COEFFICIENTS, check_muon, muon_update
+from ravine.optim._muon import NS_COEFFICIENTS, check_muon, muon_keeps, muon_update
 from ravine.optim._muon_routes import muon_groups
+from ravine.optim._precision import PRECISION
+from ravine.optim._torch_rules import adam_rule
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
@@ -28,10 +39,14 @@ class MuonWithAdamW(Optimizer):
 
     Of a model or its named parameters, `muon_groups` decides which weights are which. Groups may
     be given instead: each sets ``use_muon`` and has the settings of its half, ``lr`` among
-    them. AdamW's half runs in Ravine's compiled kernel; its groups take the settings of `AdamW`
-    but not those of storage (``state_dtype``, ``param_rounding``, ``rounding_seed``). Schedules
-    of rates work as in torch. Those that cycle momentum are refused by torch, since the two
-    halves have none in common: give them ``cycle_momentum=False``.
+    them. AdamW's half runs in Ravine's compiled kernel; its groups take the settings of `AdamW`,
+    those of storage (``state_dtype``, ``param_rounding``, ``rounding_seed``) among them. Muon's
+    momentum is kept in the dtype of the weights.
+
+    Schedules of rates work as in torch. torch's ``OneCycleLR`` and ``CyclicLR`` cycle one
+    setting of the same name in every group, and the halves have none in common (``momentum``
+    and ``betas``): give them ``cycle_momentum=False``, or use ``ravine.schedules.TorchSchedule``
+    with `one_cycle`, which cycles each half's own.
 
     The formulas are those of `Muon` and `AdamW`, the defaults those of the authors'
     ``MuonWithAuxAdam``. Departures from it: kernels are scaled by the shape of their flattened
@@ -54,6 +69,8 @@ class MuonWithAdamW(Optimizer):
         adamw_betas: Shares of the running mean and mean square kept per step, in [0, 1).
         adamw_eps: Added to AdamW's root, >= 0.
         adamw_weight_decay: Decoupled decay of AdamW, >= 0.
+        adamw_state_dtype: How AdamW's states are stored: ``"float32"``, ``"bfloat16"``,
+            ``"int8"``, or None for the dtype of the weights.
 
     Raises:
         SettingError: When a setting is unknown or out of bounds, parameters come without names
@@ -85,6 +102,7 @@ class MuonWithAdamW(Optimizer):
         adamw_betas: tuple[float, float] = (0.9, 0.95),
         adamw_eps: float = 1e-10,
         adamw_weight_decay: float = 0.0,
+        adamw_state_dtype: str | None = None,
     ) -> None:
         self._muon_settings = {
             "lr": lr,
@@ -103,6 +121,8 @@ class MuonWithAdamW(Optimizer):
             "eps": adamw_eps,
             "weight_decay": adamw_weight_decay,
         }
+        if adamw_state_dtype is not None:
+            self._adamw_settings["state_dtype"] = adamw_state_dtype
         super().__init__(_as_groups(params, flatten_convolutions), {})
 
     def add_param_group(self, param_group: Group) -> None:
@@ -125,15 +145,20 @@ class MuonWithAdamW(Optimizer):
                 "use_muon of a parameter group must be True or False, got"
                 f" {group.get('use_muon')!r}; or give the model instead of groups"
             )
-        defaults = self._muon_settings if group["use_muon"] else self._adamw_settings
-        check_names(group, [*defaults, "use_muon"])
+        if group["use_muon"]:
+            defaults, known = self._muon_settings, ["use_muon"]
+            _check_plain(group)
+        else:
+            defaults, known = self._adamw_settings, ["use_muon", *PRECISION]
+        check_names(group, [*defaults, *known])
         return {**defaults, **group}
 
     def _check(self, group: Group) -> None:
         check_parameters(group)
         if not group["use_muon"]:
-            names = self._adamw_settings.keys() - {"decoupled_weight_decay"}
-            AdamW([{"params": group["params"]}], **{name: group[name] for name in names})
+            names = {*self._adamw_settings, *PRECISION} - {"decoupled_weight_decay"}
+            settings = {name: group[name] for name in names if name in group}
+            AdamW([{"params": group["params"]}], **settings)
             return
         check_muon(group)
         check_choice("ns_dtype", group["ns_dtype"], list(_DTYPES))
@@ -147,25 +172,29 @@ class MuonWithAdamW(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a checkpoint; states of named parameters are matched by name.
 
-        What is refused changes nothing.
+        How states are stored is this optimizer's choice. What is refused changes nothing.
 
         Raises:
-            SettingError: When a name is missing from the checkpoint, or it holds one too many, or
-                a setting is unknown or out of bounds.
+            SettingError: When parameters' names differ from the optimizer's, a setting is
+                unknown or out of bounds, or a state is not one of its half and parameter.
         """
-        last = self.register_load_state_dict_pre_hook(lambda _, saved: self._adapted(saved))
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            last.remove()
+        own = [precision_of(group) for group in self.param_groups]
+        saved = load(self, state_dict, self._adapted)
+        for group, kept, loaded in zip(self.param_groups, own, saved["param_groups"], strict=True):
+            restore(self.state, group, kept, loaded["params"], saved["state"])
 
     def _adapted(self, saved: dict[str, Any]) -> dict[str, Any]:
         matched = matched_by_name(self.param_groups, saved)
-        groups = [self._completed(group) for group in matched["param_groups"]]
-        if len(groups) == len(self.param_groups):  # else torch refuses it, in its own words
-            for own, group in zip(self.param_groups, groups, strict=True):
-                self._check(group | {"params": own["params"]})
-        return matched | {"param_groups": groups}
+        matched["param_groups"] = [self._completed(group) for group in matched["param_groups"]]
+        for own, group in paired(self.param_groups, matched):
+            loaded = as_loaded({}, own, group)
+            self._check(loaded)
+            if not group["use_muon"]:
+                check_rule_states(adam_rule(loaded), own, group, matched)
+                continue
+            for name, parameter, state in saved_states(own, group, matched):
+                check_state(name, state, muon_keeps(parameter))
+        return matched
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -211,6 +240,15 @@ class MuonWithAdamW(Optimizer):
             "_muon_settings": self._muon_settings,
             "_adamw_settings": self._adamw_settings,
         }
+
+
+def _check_plain(group: Group) -> None:
+    given = [name for name in PRECISION if name in group]
+    if given:
+        raise SettingError(
+            f"{given[0]} must be left out of a group with use_muon=True, got"
+            f" {group[given[0]]!r}: Muon's momentum is kept in the dtype of its weights"
+        )
 
 
 def _as_groups(params: Any, flatten_convolutions: bool) -> list[Group]:

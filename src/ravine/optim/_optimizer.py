@@ -1,6 +1,6 @@
 """Rules as ``torch.optim.Optimizer``: groups, state, and a step by prepared launches."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from ravine.optim._asked import Asked, Asking
 from ravine.optim._by_name import matched_by_name
 from ravine.optim._gpu_launch import GpuLaunch, gpu_can
 from ravine.optim._groups import (
@@ -22,7 +23,15 @@ from ravine.optim._groups import (
 )
 from ravine.optim._launch import Launch
 from ravine.optim._live import readable
-from ravine.optim._loading import as_loaded, precision_of, restore
+from ravine.optim._loading import (
+    as_loaded,
+    check_rule_states,
+    load,
+    paired,
+    precision_of,
+    restore,
+    set_state,
+)
 from ravine.optim._long_way import Leaf, run
 from ravine.optim._memory import gradient
 from ravine.optim._precision import PRECISION, check_precision
@@ -58,6 +67,7 @@ class RuleOptimizer(Optimizer):
         counted: bool = True,
     ) -> None:
         self._rule_of = rule_of
+        self._asked = Asked(rule_of)
         self._counted = counted
         self._reading_out = False
         self._launches: dict[Rule, Launch | GpuLaunch] = {}
@@ -109,25 +119,18 @@ class RuleOptimizer(Optimizer):
             SettingError: When names differ from the optimizer's, or a setting is refused.
         """
         self._refuse_in_readout("load_state_dict()")
-        adapted: dict[str, Any] = {}
-
-        def adapt(_: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
-            adapted.update(matched_by_name(self.param_groups, saved))
-            self._check_loaded(adapted["param_groups"])
-            return adapted
-
-        last = self.register_load_state_dict_pre_hook(adapt)
         own = [precision_of(group) for group in self.param_groups]
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            last.remove()
-        for group, kept, saved in zip(self.param_groups, own, adapted["param_groups"], strict=True):
-            restore(self.state, group, kept, saved["params"], adapted["state"])
+        saved = load(self, state_dict, self._adapted)
+        for group, kept, loaded in zip(self.param_groups, own, saved["param_groups"], strict=True):
+            restore(self.state, group, kept, loaded["params"], saved["state"])
 
-    def _check_loaded(self, saved: list[Group]) -> None:
-        for group, loaded in zip(self.param_groups, saved, strict=False):  # torch counts them
-            self._check(as_loaded(self.defaults, group, loaded))
+    def _adapted(self, saved: dict[str, Any]) -> dict[str, Any]:
+        matched = matched_by_name(self.param_groups, saved)
+        for own, group in paired(self.param_groups, matched):
+            loaded = as_loaded(self.defaults, own, group)
+            self._check(loaded)
+            check_rule_states(self._rule_of(loaded), own, group, matched)
+        return matched
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -156,11 +159,11 @@ class RuleOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        rules = self._groups_by_rule()
-        if any(rule.ascent is not None for rule in rules):
-            self._ascend(rules, closure)
-        for rule, groups in rules.items():
-            self._step_rule(rule, groups)
+        asked = self._asked.by(self.param_groups)
+        if any(asking.rule.ascent is not None for asking in asked):
+            self._ascend(asked, closure)
+        for asking in asked:
+            self._step_rule(asking)
         return loss
 
     @contextmanager
@@ -198,13 +201,7 @@ class RuleOptimizer(Optimizer):
         found = [(p, self._rule_of(g), g) for g in self.param_groups for p in g["params"]]
         return [(p, r, g) for p, r, g in found if r.readout is not None and self.state.get(p)]
 
-    def _groups_by_rule(self) -> dict[Rule, list[Group]]:
-        found: dict[Rule, list[Group]] = {}
-        for group in self.param_groups:
-            found.setdefault(self._rule_of(group), []).append(group)
-        return found
-
-    def _ascend(self, rules: Mapping[Rule, list[Group]], closure: Callable[[], Any] | None) -> None:
+    def _ascend(self, asked: list[Asking], closure: Callable[[], Any] | None) -> None:
         """Replace gradients by those at the point to which the rules ascend."""
         if closure is None:
             raise RuntimeError(
@@ -213,10 +210,10 @@ class RuleOptimizer(Optimizer):
             )
         # One ascent for all groups, since its norm is over all parameters; what it does not read
         # takes the first rule's default where a group's own rule lacks it.
-        first = next(rule for rule in rules if rule.ascent is not None)
+        first = next(asking.rule for asking in asked if asking.rule.ascent is not None)
         leaves = [
             Leaf(p, gradient(p), {}, 1.0, {**first.hypers, **hypers_of(group, rule)})
-            for rule, groups in rules.items()
+            for rule, groups, _ in asked
             for group in groups
             for p in group["params"]
             if p.grad is not None
@@ -229,10 +226,10 @@ class RuleOptimizer(Optimizer):
         finally:
             put_back(stored)
 
-    def _step_rule(self, rule: Rule, groups: list[Group]) -> None:
+    def _step_rule(self, asking: Asking) -> None:
+        rule, groups, plain = asking
         prepared = self._launches.get(rule)
-        # What was prepared has no weights or states in few bits, as long as no group asks for it.
-        plain = not any(name in group for group in groups for name in PRECISION)
+        # What was prepared has no weights or states in few bits.
         if plain and prepared is not None and prepared.step(groups, self.state):
             return
         groups = self._coded.step(rule, groups, self.param_groups, self.state)
@@ -277,6 +274,7 @@ class RuleOptimizer(Optimizer):
         self._refuse_in_readout("copy and pickle")
         return super().__getstate__() | {
             "_rule_of": self._rule_of,
+            "_asked": Asked(self._rule_of),
             "_counted": self._counted,
             "_reading_out": False,
             "_launches": {},
@@ -284,10 +282,7 @@ class RuleOptimizer(Optimizer):
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:  # an older checkpoint may lack a setting
-            for name, default in self.defaults.items():
-                group.setdefault(name, default)
+        set_state(self, state)
 
 
 def _is_observed(optimizer: RuleOptimizer) -> bool:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ravine.core.errors import SettingError, unknown
+from ravine.core.numbers import integer
 from ravine.kernels._coded import is_elementwise
 from ravine.kernels._coded_layout import ROUNDINGS, Coding
 from ravine.rules import Rule
@@ -46,9 +47,7 @@ def check_precision(rule: Rule, group: Mapping[str, Any]) -> None:
         raise unknown("state_dtype", str(state_dtype), STATE_DTYPES)
     if rounding not in ROUNDINGS:
         raise unknown("param_rounding", str(rounding), ROUNDINGS)
-    seed = group.get("rounding_seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise SettingError(f"rounding_seed must be an integer >= 0, got {seed!r}")
+    integer("rounding_seed", group.get("rounding_seed", 0), 0)
     if state_dtype is not None or rounding != "nearest":
         _check_rule(rule, state_dtype)
     if rounding != "nearest":

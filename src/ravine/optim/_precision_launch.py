@@ -60,6 +60,7 @@ class CodedLaunch:
     counters: Tensor
     table: NDArray[np.float64]
     plan: CodedPlan | None = field(repr=False)
+    _hypers: list[list[float]] = field(default_factory=list, repr=False)
 
     def fits(self, members: Sequence[Member], states: Mapping[Tensor, State]) -> bool:
         """Whether parameters, groups and states are still those that were prepared."""
@@ -75,38 +76,39 @@ class CodedLaunch:
             )
         )
 
-    def step(self, tensors: NDArray[np.int64] | None = None) -> None:
-        """Update every parameter by one step.
+    def step(self) -> None:
+        """Update every parameter by one step, wherever everything lies."""
+        gradients = [gradient(p) for p, _ in self.members]
+        random = self.begin_step()
+        if self.compiled is None or self.plan is None:
+            self._step_reference(gradients, random)
+        else:
+            kept = [self.columns[key] for key in keys_of(self.rule, self.coding)]
+            tensors = addresses([[p for p, _ in self.members], gradients, *kept])
+            self.compiled(tensors, self.table, self.scalars.numpy(), random, self.plan)
+        self.end_step()
 
-        Args:
-            tensors: The kernel's addresses, where they are known.
-        """
-        parameters = [p for p, _ in self.members]
-        gradients = [gradient(p) for p in parameters] if tensors is None else []
+    def begin_step(self) -> NDArray[np.uint32]:
+        """Count the step, look at the settings, and return the seeds of its random numbers."""
         if self.steps is not None:
             self.steps.add_(1)
             self.table[:, 0] = self.steps.numpy()
         self.counters.add_(_STRIDE)
         self._set_hypers()
-        random = seeds(self.counters.numpy(), self.coding.streams)
-        if self.compiled is None or self.plan is None:
-            self._step_reference(gradients, random)
-        else:
-            if tensors is None:
-                kept = [self.columns[key] for key in keys_of(self.rule, self.coding)]
-                tensors = addresses([parameters, gradients, *kept])
-            self.compiled(tensors, self.table, self.scalars.numpy(), random, self.plan)
+        return seeds(self.counters.numpy(), self.coding.streams)
+
+    def end_step(self) -> None:
+        """Tell autograd that parameters have changed."""
         if self.steps is None:  # where steps are not counted, all but the first are the second
             self.table[:, 0] = 2
-        torch.autograd.graph.increment_version(parameters)
+        torch.autograd.graph.increment_version([p for p, _ in self.members])
 
     def _set_hypers(self) -> None:
-        known: dict[int, list[float]] = {}
-        for i, (_, group) in enumerate(self.members):
-            if id(group) not in known:
-                hypers = hypers_of(group, self.rule)
-                known[id(group)] = [hypers[name] for name in self.rule.hypers]
-            self.table[i, 1:] = known[id(group)]
+        groups = {id(group): group for _, group in self.members}
+        found = {key: list(hypers_of(group, self.rule).values()) for key, group in groups.items()}
+        if list(found.values()) != self._hypers:
+            self._hypers[:] = found.values()
+            self.table[:, 1:] = [found[id(group)] for _, group in self.members]
 
     def _step_reference(self, gradients: list[Tensor], random: NDArray[np.uint32]) -> None:
         weights, states = reference_step(

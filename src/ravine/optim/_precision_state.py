@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ravine.core.seeding import rng
 from ravine.kernels._coded_layout import BLOCK, BLOCKWISE, Coding
+from ravine.optim._loaded_state import NUMBER, Options
 from ravine.optim._memory import laid_out, wide
 from ravine.optim._precision_codecs import CODE_DTYPES, decode, dither, encode, in_memory_order
 from ravine.optim._states import State, state_key
@@ -72,6 +73,17 @@ def halved(values: Tensor, random: Tensor | None) -> Tensor:
     half = torch.empty_like(values, dtype=torch.bfloat16)
     in_memory_order(half).copy_(dither(in_memory_order(values), random))
     return half
+
+
+def shapes_of(rule: Rule, parameter: Tensor) -> dict[str, Options]:
+    """Return the shape of whatever a checkpoint may hold for a parameter, however it is stored."""
+    whole: Options = (tuple(parameter.shape), None)  # torch writes None for what has not begun
+    blocks: Options = ((-(-parameter.numel() // BLOCK),),)
+    found = {"step": NUMBER, COMPENSATION: whole, COUNTER: ((8,),)}
+    for name in rule.state:
+        key = state_key(rule, name)
+        found |= {key: whole, f"{key}_codes": whole, f"{key}_exponents": blocks}
+    return found | {state_key(rule, name): NUMBER for name in rule.scalars}
 
 
 def settle(

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from ravine.kernels import Prepared
 from ravine.kernels._coded import coded_kernel, coded_plan
 from ravine.kernels._coded_layout import Coding
 from ravine.optim._groups import Group, hypers_of
 from ravine.optim._live import Live, readable
-from ravine.optim._memory import gradient, wide
+from ravine.optim._memory import gradient, kernel_can, wide
 from ravine.optim._precision import coding_for, is_coded
 from ravine.optim._precision_launch import CodedLaunch, Member, layout
 from ravine.optim._precision_state import COUNTER, counter, is_begun, keys_of, read, settle
@@ -41,6 +43,8 @@ class _Live:
     settings: list[tuple[Any, Any]]
     launch: CodedLaunch
     tensors: Live
+    random: NDArray[np.uint32]
+    update: Prepared
 
     @classmethod
     def of(cls, groups: list[Group], launch: CodedLaunch, states: States) -> "_Live":
@@ -48,7 +52,13 @@ class _Live:
         others = [key for key in launch.columns if key not in keys]
         lists = [group["params"] for group in groups]
         tensors = Live(lists, [p for p, _ in launch.members], states, keys, others)
-        return cls(groups, lists, [_settings(g) for g in groups], launch, tensors)
+        assert launch.compiled is not None
+        assert launch.plan is not None
+        random = np.zeros((len(launch.members), launch.coding.streams), np.uint32)
+        scalars = launch.scalars.numpy()
+        update = launch.compiled.over(tensors.addresses, launch.table, scalars, random, launch.plan)
+        settings = [_settings(group) for group in groups]
+        return cls(groups, lists, settings, launch, tensors, random, update)
 
     def fits(self, groups: list[Group]) -> bool:
         return (
@@ -96,13 +106,13 @@ class CodedSteps:
         live = self._live.get(rule)
         if live is None or not live.fits(groups):
             return False
-        odd = live.tensors.read()
-        if odd is None:
+        copies = live.tensors.read()
+        if copies is None:
             return False
-        rows = np.flatnonzero(odd)
-        copies = [gradient(live.tensors.parameters[row]) for row in rows]
-        live.tensors.addresses[rows, 1] = [copy.data_ptr() for copy in copies]
-        live.launch.step(live.tensors.addresses)
+        live.random[:] = live.launch.begin_step()
+        live.launch.end_step()  # before the update sweeps what it looks at out of the caches
+        live.update()
+        del copies
         return True
 
     def _step_anew(
@@ -171,12 +181,7 @@ def _with_gradient(groups: Sequence[Group]) -> Iterator[Member]:
 
 
 def _kind(rule: Rule, parameter: Tensor, group: Group) -> _Kind:
-    by_kernel = (
-        parameter.device.type == "cpu"
-        and parameter.dtype in (torch.float32, torch.bfloat16)
-        and type(parameter) in (Tensor, torch.nn.Parameter)
-        and torch.ops.aten.is_non_overlapping_and_dense(parameter)
-    )
+    by_kernel = kernel_can(parameter, dtypes=(torch.float32, torch.bfloat16))
     return _Kind(rule, coding_for(rule, group, parameter), parameter.dtype, by_kernel)
 
 

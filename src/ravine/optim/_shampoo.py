@@ -5,9 +5,11 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from ravine.core.numbers import integer
 from ravine.optim._groups import Group
+from ravine.optim._loaded_state import NUMBER, Kept, Options
 from ravine.optim._matrix import MatrixOptimizer, State, along_dimensions, gram
-from ravine.optim._matrix_checks import check_count, check_numbers
+from ravine.optim._matrix_checks import check_numbers
 from ravine.optim._memory import wide
 
 
@@ -68,8 +70,16 @@ class Shampoo(MatrixOptimizer):
     def _check(self, group: Group) -> None:
         bounds = {"lr": "[0, inf)", "eps": "(0, inf)", "momentum": "[0, 1)"}
         check_numbers(group, bounds | {"weight_decay": "[0, inf)"})
-        check_count("interval", group["interval"], 1)
-        check_count("max_size", group["max_size"], 1)
+        integer("interval", group["interval"], 1)
+        integer("max_size", group["max_size"], 1)
+
+    def _kept(self, parameter: Tensor) -> Kept:
+        # max_size may have changed since a state began.
+        sizes: list[Options] = [((n, n), (n,)) for n in parameter.shape or (1,)]
+        return Kept(
+            {"step": NUMBER, "statistics": sizes, "roots": [(*each, None) for each in sizes]},
+            {"momentum_buffer": (parameter.shape,)},
+        )
 
     def _update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
         shape = parameter.shape or (1,)

@@ -5,11 +5,12 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from ravine.core.numbers import integer
 from ravine.optim._groups import Group
+from ravine.optim._loaded_state import NUMBER, Kept, Options
 from ravine.optim._matrix import MatrixOptimizer, State, along_dimensions, gram
 from ravine.optim._matrix_checks import (
     check_choice,
-    check_count,
     check_numbers,
     check_tuple,
 )
@@ -84,9 +85,15 @@ class SOAP(MatrixOptimizer):
         check_tuple("betas", group["betas"], "[0, 1)")
         if group["shampoo_beta"] is not None:
             check_numbers(group, {"shampoo_beta": "[0, 1)"})
-        check_count("precondition_frequency", group["precondition_frequency"], 1)
-        check_count("max_precond_dim", group["max_precond_dim"], 1)
+        integer("precondition_frequency", group["precondition_frequency"], 1)
+        integer("max_precond_dim", group["max_precond_dim"], 1)
         check_choice("precondition_1d", group["precondition_1d"], (True, False))
+
+    def _kept(self, parameter: Tensor) -> Kept:
+        means = dict.fromkeys(("exp_avg", "exp_avg_sq"), (parameter.shape,))
+        # max_precond_dim may have changed since a state began.
+        bases: list[Options] = [((n, n), None) for n in parameter.shape]
+        return Kept({"step": NUMBER, **means, "GG": bases, "Q": bases})
 
     def _update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
         g = wide(grad)

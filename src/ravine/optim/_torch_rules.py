@@ -1,16 +1,17 @@
 """Which rule a group of settings asks for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import Any
 
 from torch import Tensor
 
 from ravine.core.errors import SettingError
 from ravine.kernels import lower
 from ravine.optim._groups import Group
-from ravine.rules import Rule, get_rule, modifiers
+from ravine.rules import Rule, get_rule, modifiers, where
 
 
 @dataclass(frozen=True)
@@ -90,26 +91,49 @@ def modified(
             "capturable must be False, got True, where parameters are not on a CUDA device with"
             " Triton installed; use torch.optim for it"
         )
-    # Where sums run over the whole model, groups without decay must share the rule of the others.
-    together = _sums_over_model(name, convention)
-    chosen = [decay] if decay and (together or group.get("weight_decay", 0) != 0) else []
-    return _composed(name, convention, *chosen, *(["maximize"] if group.get("maximize") else []))
-
-
-@lru_cache(maxsize=256)
-def _sums_over_model(name: str, convention: str | None) -> bool:
-    """Whether a rule looks at all tensors of a model together."""
-    program = lower(get_rule(name, convention))
-    return "member" in (*program.sums.values(), *program.scalars.values())
-
-
-@lru_cache(maxsize=256)
-def _composed(name: str, convention: str | None, *modifications: str) -> Rule:
-    # Kernels are cached by rule, so the same composition must be the same object.
     rule = get_rule(name, convention)
-    for modification in modifications:
-        rule = getattr(modifiers, modification)(rule)
-    return rule
+    # Where one looks at the whole model, groups without decay must share the rule of the others.
+    if decay and (_looks_at_model(rule) or group.get("weight_decay", 0) != 0):
+        rule = around(rule, getattr(modifiers, decay))
+    return turned(rule, group)
+
+
+def turned(rule: Rule, group: Group) -> Rule:
+    """Return a rule with the direction that a group asks for."""
+    # For the same reason the direction of such rules is a setting, which the kernel reads.
+    if "maximize" in group and _looks_at_model(rule):
+        return around(rule, _directed)
+    return around(rule, modifiers.maximize) if group.get("maximize") else rule
+
+
+@lru_cache(maxsize=256)
+def around(rule: Rule, modifier: Callable[[Rule], Rule], name: str | None = None) -> Rule:
+    """Return a rule with a modifier around it, under another name if one is given."""
+    # Kernels are cached by rule, so the same composition must be the same object.
+    made = modifier(rule)
+    return made if name is None else replace(made, name=name)
+
+
+def _directed(rule: Rule) -> Rule:
+    """Return a rule that ascends where its setting ``maximize`` is not 0."""
+    inner, climb = rule.function, rule.ascent
+
+    def step(w: Any, g: Any, *kept: Any, maximize: Any, **numbers: Any) -> Any:
+        return inner(w, g * where(maximize > 0, -1.0, 1.0), *kept, **numbers)
+
+    def ascent(w: Any, g: Any, *, maximize: Any, **numbers: Any) -> Any:
+        assert climb is not None
+        return climb(w, g * where(maximize > 0, -1.0, 1.0), **numbers)
+
+    return rule.wrapped(step, ascent=None if climb is None else ascent, maximize=(0.0, "[0, 1]"))
+
+
+@lru_cache(maxsize=256)
+def _looks_at_model(rule: Rule) -> bool:
+    """Whether a rule looks at all tensors of a model together."""
+    program = lower(rule)
+    over = (*program.sums.values(), *program.scalars.values())
+    return rule.ascent is not None or "member" in over
 
 
 def _check_no_tensor(group: Group) -> None:

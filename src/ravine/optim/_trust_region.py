@@ -1,11 +1,13 @@
 """Newton's method within a trust region."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from ravine.core.numbers import integer
 from ravine.optim._closures import (
     Closure,
     ClosureOptimizer,
@@ -20,7 +22,8 @@ from ravine.optim._closures import (
 )
 from ravine.optim._closures_second import derivatives, trained
 from ravine.optim._groups import Group
-from ravine.optim._matrix_checks import check_count, check_numbers
+from ravine.optim._loaded_state import NUMBER, Kept
+from ravine.optim._matrix_checks import check_numbers
 
 # Nocedal & Wright, Algorithm 4.1: below POOR the model has failed and the region shrinks; above
 # GOOD, with the step at its border, the region grows.
@@ -85,9 +88,12 @@ class NewtonTrustRegion(ClosureOptimizer):
     def _check(self, group: Group) -> None:
         check_numbers(group, {"radius": "(0, inf)", "eta": "[0, 0.25)"})
         check_numbers(group, {"max_radius": f"[{group['radius']}, inf)"})
-        check_count("max_trials", group["max_trials"], 1)
-        check_count("max_parameters", group["max_parameters"], 1)
+        integer("max_trials", group["max_trials"], 1)
+        integer("max_parameters", group["max_parameters"], 1)
         trained(group["params"], "NewtonTrustRegion", group["max_parameters"], "LBFGS")
+
+    def _kept(self, parameters: Sequence[Tensor], state: Mapping[str, Any]) -> Kept:
+        return Kept({"radius": NUMBER})
 
     def _step(self, closure: Closure, group: Group, state: State) -> Any:
         parameters = [p for p in group["params"] if p.requires_grad]

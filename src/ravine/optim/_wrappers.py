@@ -1,14 +1,15 @@
 """SAM and Lookahead around any rule: by the class of another optimizer, by a rule or its name."""
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any, final
 
 from ravine.core.errors import SettingError
+from ravine.core.numbers import integer
 from ravine.optim._descent import SGD
 from ravine.optim._from_rule import from_rule
 from ravine.optim._groups import Group
 from ravine.optim._optimizer import RuleOptimizer
+from ravine.optim._torch_rules import around, turned
 from ravine.rules import Rule, get_rule, modifiers
 
 Base = type[RuleOptimizer] | Rule | str
@@ -85,8 +86,7 @@ class Lookahead(RuleOptimizer):
         super().__init__(params, defaults, Around("lookahead", inner._rule_of))
 
     def _check(self, group: Group) -> None:
-        if not isinstance(group["k"], int) or isinstance(group["k"], bool):
-            raise SettingError(f"k must be a whole number >= 1, got {group['k']!r}")
+        integer("k", group["k"], 1)
         super()._check(group)
 
 
@@ -98,20 +98,12 @@ class Around:
     inner: Any
 
     def __call__(self, group: Group) -> Rule:
-        ascends = bool(group.get("maximize"))
         # Direction comes last, around everything: what climbs for a minimum must descend for a
         # maximum.
-        inner = self.inner({**group, "maximize": False} if ascends else group)
-        return _wrapped(self.modifier, inner, ascends)
-
-
-@lru_cache(maxsize=256)
-def _wrapped(modifier: str, rule: Rule, ascends: bool) -> Rule:
-    # Kernels are cached by rule, so the same rule must be wrapped into the same object.
-    wrapped: Rule = getattr(modifiers, modifier)(rule)
-    # A name of its own, so that errors do not blame the base for what the wrapper lacks.
-    named = replace(wrapped, name=f"{modifier}_around_{rule.name}")
-    return modifiers.maximize(named) if ascends else named
+        inner = self.inner({name: group[name] for name in group if name != "maximize"})
+        # A name of its own, so that errors do not blame the base for what the wrapper lacks.
+        name = f"{self.modifier}_around_{inner.name}"
+        return turned(around(inner, getattr(modifiers, self.modifier), name), group)
 
 
 def _made(base: Base, settings: dict[str, Any], name: str, own: list[str]) -> RuleOptimizer:

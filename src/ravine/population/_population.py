@@ -226,9 +226,9 @@ class Population:
     def _compile_kernels(self, rules: set[Rule]) -> None:
         # Before workers are forked, so that none of them has to.
         for rule in rules:
-            kernel(rule, self.dtype, parallel=False)
+            kernel(rule, self.dtype)
             if rule.ascent is not None:
-                kernel(ascent_rule(rule), self.dtype, parallel=False)
+                kernel(ascent_rule(rule), self.dtype)
 
     def _progress(self, members: Sequence[Member], events: Iterator[Event]) -> Iterator[Progress]:
         by_id = {m.id: m for m in members}

@@ -58,7 +58,7 @@ class Single:
             weight.data = weight.data.contiguous()  # the kernel reads memory in order
         self._state = [initial_state(member.rule, w.detach(), member.hypers) for w in self._weights]
         # Not an optimizer of `ravine.optim`: its kernel has threads, which no fork survives.
-        self._compiled = kernel(member.rule, self.dtype, parallel=False)
+        self._compiled = kernel(member.rule, self.dtype)
         self._pieces = plan(self._compiled, [weight.shape for weight in self._weights])
         kept = [[float(state[n]) for n in member.rule.scalars] for state in self._state]
         scalars = np.array(kept, dtype=np.float64).reshape(len(kept), -1)

@@ -12,7 +12,7 @@ from ravine.core.errors import unknown
 from ravine.kernels import Kernel, Plan, kernel, plan
 from ravine.population._members import Member
 from ravine.rules import Rule, ascent_rule
-from ravine.schedules import Schedule, constant
+from ravine.schedules import Schedule, constant, named_momentum
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,12 @@ def rule_run(
         scalars: The members' scalars [tensors, scalars] by slot.
         dtype: Of weights and gradients.
     """
-    compiled = kernel(rule, dtype, parallel=False)
+    compiled = kernel(rule, dtype)
     pieces = plan(compiled, shapes, slots, per_tensor=False)
     values = [scalars[slots[position]][tensor] for position, tensor in pieces.rows]
     ascent = None
     if rule.ascent is not None:
-        way = kernel(ascent_rule(rule), dtype, parallel=False)
+        way = kernel(ascent_rule(rule), dtype)
         ascent = way, plan(way, shapes, slots, per_tensor=False)
     table = np.array(values).reshape(len(values), len(rule.scalars))
     return RuleRun(compiled, tuple(slots), pieces, table, ascent)
@@ -123,7 +123,7 @@ def hypers_at(member: Member, done: int, budget: Budget) -> dict[str, float]:
 
 def _schedule(rule: Rule, budget: Budget) -> Schedule:
     """Return the budget's schedule for a rule; it may change only what the rule has."""
-    schedule = budget.schedule if rule.scheduled else constant
+    schedule = named_momentum(budget.schedule if rule.scheduled else constant, rule.momentum)
 
     def checked(step: Any, total: int, base: Mapping[str, Any]) -> dict[str, Any]:
         changed = schedule(step, total, base)

@@ -94,5 +94,4 @@ def _line(own: pd.DataFrame, key: str, name: str, look: Look, *, first: bool) ->
 
 
 def _title(key: str) -> str:
-    names = {"lr": "learning rate", "beta1": "beta1 (momentum)", "mu": "mu (momentum)"}
-    return names.get(key, key)
+    return "learning rate" if key == "lr" else key

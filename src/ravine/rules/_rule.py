@@ -97,6 +97,16 @@ class Rule:
         """Names of all that is kept between steps: states, then scalars."""
         return (*self.state, *self.scalars)
 
+    @property
+    def momentum(self) -> str | None:
+        """The share of past gradients kept: what torch calls ``momentum`` or the first of betas.
+
+        None where neither the aliases nor the formula's own names say so.
+        """
+        known = ("momentum", "beta1", "betas[0]")
+        names = (n for n in self.hypers if n in known or self.aliases.get(n) in known)
+        return next(names, None)
+
     def formula_name(self, given: str) -> str:
         """Return the formula's name of a hyper-parameter given by it or by its alias.
 

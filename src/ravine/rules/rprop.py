@@ -55,7 +55,9 @@ def rprop(
     factor = where(turned > 0, eta_plus, where(turned < 0, eta_minus, 1.0))
     step_size = minimum(maximum(step_size * factor, step_min), step_max)
     g = where(turned < 0, 0.0, g)
-    return w - sign(g) * step_size, g, step_size
+    # As in torch, a gradient that is NaN has no sign: its weight stays.
+    step = where(g > 0, step_size, where(g < 0, -step_size, 0.0))
+    return w - step, g, step_size
 
 
 @rule(

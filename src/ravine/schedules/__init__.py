@@ -13,6 +13,7 @@ from ravine.schedules._decay import (
     polynomial_decay,
     step_decay,
 )
+from ravine.schedules._momentum import named_momentum
 from ravine.schedules._notation import get_schedule, schedule_names
 from ravine.schedules._one_cycle import one_cycle
 from ravine.schedules._plateau import ReduceOnPlateau
@@ -36,6 +37,7 @@ __all__ = [
     "linear",
     "linear_to",
     "multi_step_decay",
+    "named_momentum",
     "one_cycle",
     "polynomial_decay",
     "product",

@@ -81,17 +81,6 @@ def share(name: str, value: Any) -> float:
     return float(value)
 
 
-def integer(name: str, value: Any, least: int) -> int:
-    """Return an integer that is at least `least`.
-
-    Raises:
-        SettingError: It is no integer, or smaller.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise SettingError(f"{name} must be an integer >= {least}, got {value!r}")
-    return int(value)
-
-
 def one_of(name: str, value: Any, known: Sequence[Any]) -> Any:
     """Return a value that is one of those known.
 

@@ -12,9 +12,6 @@ from ravine.schedules._checks import number, one_of, positive, share
 from ravine.schedules._decay import half_cosine
 from ravine.schedules._scaled import Schedule, Steps, Values, base_rate, notation
 
-# What rules call the share of the past that they keep; the first of them that a rule has cycles.
-MOMENTA = ("beta1", "mu", "gamma", "momentum")
-
 
 @dataclass(frozen=True)
 class _OneCycle:
@@ -29,12 +26,12 @@ class _OneCycle:
         rate, k = base_rate(total, base), np.asarray(step, float)
         turns, levels = self._turns(total), [self.start, 1.0, self.start][: self.phases]
         values = {"lr": rate * self._at(k, turns, [*levels, self.end])}
-        name = next((name for name in MOMENTA if name in base), None)
-        if name is not None and self.momentum is not None:
+        if "momentum" in base and self.momentum is not None:
             low, high = self.momentum
             cycled = self._at(k, turns, [high, low, high, high][: self.phases + 1])
             # A rule whose momentum is switched off stays what it is.
-            values[name] = np.where(np.asarray(base[name]) == 0, 0.0, cycled)[()]
+            off = np.asarray(base["momentum"]) == 0
+            values["momentum"] = np.where(off, 0.0, cycled)[()]
         return values
 
     def __str__(self) -> str:
@@ -81,14 +78,14 @@ def one_cycle(
         end: Share of the base rate at the last step, ``e``, in [0, 1].
         shape: ``"cosine"`` or ``"linear"`` (Smith's).
         phases: 2, or 3 (Smith's).
-        momentum: Lowest and highest, ``(mu_0, mu_1)``, in [0, 1), for rules that have a
-            ``beta1``, ``mu``, ``gamma`` or ``momentum``; None leaves it alone.
+        momentum: Lowest and highest, ``(mu_0, mu_1)``, in [0, 1), for base values that hold a
+            ``momentum``, as `named_momentum` makes of any rule's; None leaves it alone.
 
     Raises:
         SettingError: An argument is outside its bounds.
 
-    >>> values = one_cycle()([0, 29, 99], 100, {"lr": 1.0, "beta1": 0.9, "beta2": 0.999})
-    >>> values["lr"].round(6).tolist(), values["beta1"].round(6).tolist()
+    >>> values = one_cycle()([0, 29, 99], 100, {"lr": 1.0, "momentum": 0.9, "beta2": 0.999})
+    >>> values["lr"].round(6).tolist(), values["momentum"].round(6).tolist()
     ([0.04, 1.0, 4e-06], [0.95, 0.85, 0.95])
 
     Source: Smith & Topin 2019, arXiv:1708.07120; Smith 2018, arXiv:1803.09820.

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from ravine.core.errors import SettingError
-from ravine.schedules._checks import integer, number, one_of, positive
+from ravine.core.numbers import integer
+from ravine.schedules._checks import number, one_of, positive
 from ravine.schedules._scaled import Schedule, Values
 
 

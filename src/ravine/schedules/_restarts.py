@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ravine.schedules._checks import Length, integer, length, share, steps_of
+from ravine.core.numbers import integer
+from ravine.schedules._checks import Length, length, share, steps_of
 from ravine.schedules._decay import half_cosine
 from ravine.schedules._scaled import Scaled, Schedule, Steps
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ravine.core.errors import SettingError
-from ravine.schedules._checks import integer
+from ravine.core.numbers import integer
 
 Values = Mapping[str, Any]
 Schedule = Callable[[Any, int, Values], dict[str, Any]]

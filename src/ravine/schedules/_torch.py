@@ -6,11 +6,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ravine.core.errors import SettingError, unknown
-from ravine.schedules._checks import integer
+from ravine.core.numbers import integer
+from ravine.optim._optimizer import RuleOptimizer
+from ravine.schedules._momentum import named_momentum
 from ravine.schedules._notation import get_schedule
 from ravine.schedules._scaled import Schedule
 
-_NOT_SAVED = ("optimizer", "schedule")
+_NOT_SAVED = ("optimizer", "schedule", "_schedules")
 
 
 class TorchSchedule(LRScheduler):
@@ -18,7 +20,7 @@ class TorchSchedule(LRScheduler):
 
     The values in the optimizer's groups are the base; group by group they are replaced, at once
     and at every `step`, by what the schedule makes of them. ``betas`` are known to it as
-    ``beta1``, ``beta2``, ...
+    ``beta1``, ``beta2``, ...; a momentum, ``beta1`` included, as ``momentum`` too.
 
     Args:
         optimizer: Ravine's or torch's.
@@ -52,6 +54,10 @@ class TorchSchedule(LRScheduler):
         self.schedule = get_schedule(schedule)
         self.total_steps = integer("total_steps", total_steps, 1)
         self._bases = [_base(group) for group in optimizer.param_groups]
+        self._schedules = [
+            named_momentum(self.schedule, _momentum(optimizer, group, base))
+            for group, base in zip(optimizer.param_groups, self._bases, strict=True)
+        ]
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
@@ -72,12 +78,9 @@ class TorchSchedule(LRScheduler):
                 f" made for, got {len(groups)}; make a new TorchSchedule after add_param_group"
             )
         return [
-            _set(*pair, self._values(pair[1])) for pair in zip(groups, self._bases, strict=True)
+            _set(group, base, schedule(self.last_epoch, self.total_steps, base))
+            for group, base, schedule in zip(groups, self._bases, self._schedules, strict=True)
         ]
-
-    def _values(self, base: dict[str, float]) -> dict[str, float]:
-        found = self.schedule(self.last_epoch, self.total_steps, base)
-        return {name: float(value) for name, value in found.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on, without the schedule itself, which is a function."""
@@ -95,12 +98,21 @@ def _base(group: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in numbers.items() if _is_number(value)}
 
 
+def _momentum(optimizer: Optimizer, group: dict[str, Any], base: dict[str, float]) -> str | None:
+    """Return what a group's momentum is called in its base values."""
+    known = next((name for name in ("momentum", "beta1") if name in base), None)
+    if known is None and isinstance(optimizer, RuleOptimizer):
+        return optimizer._rule_of(group).momentum
+    return known
+
+
 def _is_number(value: Any) -> bool:
     return hasattr(value, "__float__") and not isinstance(value, bool)
 
 
-def _set(group: dict[str, Any], base: dict[str, float], values: dict[str, float]) -> Any:
+def _set(group: dict[str, Any], base: dict[str, float], found: dict[str, Any]) -> Any:
     """Write all values but the learning rate into a group, and return that."""
+    values = {name: float(value) for name, value in found.items()}
     for name, value in values.items():
         if name not in base:
             raise unknown("hyper-parameter of a group", name, base)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-import numba
 import torch
 
 from ravine.optim import from_rule
@@ -46,14 +45,12 @@ def seconds_per_step(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    torch_threads, numba_threads = torch.get_num_threads(), numba.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    numba.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(torch_threads)
-        numba.set_num_threads(numba_threads)
+        torch.set_num_threads(threads)
 
 
 def _time_round(steps: Mapping[str, Callable[[], None]], taken: dict[str, list[float]]) -> None:

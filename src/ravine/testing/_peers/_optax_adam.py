@@ -1,22 +1,29 @@
 """optax, in double precision: Adam and what came after it."""
 
+from typing import Any
+
 from ravine.testing._peers._optax_calls import adam, decayed
-from ravine.testing._peers._row import Peer, named
+from ravine.testing._peers._row import Make, Peer, named
 
 _COUPLED = ("weight_decay",)
 _DECOUPLED = ("decoupled_weight_decay",)
 
+
+def _coupled(name: str) -> Make:
+    """Return the call of optax's function of a name with Adam's settings, after its decay."""
+    return lambda lib, _, h: decayed(lib, h, getattr(lib, name)(h.lr, **adam(h)))
+
+
+def _adan(lib: Any, _: Any, h: Any) -> Any:
+    return lib.adan(h.lr, b3=h.beta3, eps_root=0.0, **adam(h))
+
+
 ROWS = (
-    Peer(
-        "adam",
-        "optax",
-        lambda lib, _, h: decayed(lib, h, lib.adam(h.lr, **adam(h))),
-        modifiers=_COUPLED,
-    ),
+    Peer("adam", "optax", _coupled("adam"), modifiers=_COUPLED),
     Peer(
         "amsgrad",
         "optax",
-        lambda lib, _, h: decayed(lib, h, lib.amsgrad(h.lr, **adam(h))),
+        _coupled("amsgrad"),
         convention="optax",
         modifiers=_COUPLED,
         differs="the maximum is taken after bias correction",
@@ -24,7 +31,7 @@ ROWS = (
     Peer(
         "amsgrad",
         "optax",
-        lambda lib, _, h: decayed(lib, h, lib.amsgrad(h.lr, **adam(h))),
+        _coupled("amsgrad"),
         label="as-torch",
         modifiers=_COUPLED,
         difference=0.9882,
@@ -45,7 +52,7 @@ ROWS = (
     Peer(
         "nadam",
         "optax",
-        lambda lib, _, h: decayed(lib, h, lib.nadam(h.lr, **adam(h))),
+        _coupled("nadam"),
         convention="optax",
         modifiers=_COUPLED,
         differs="no momentum schedule",
@@ -53,7 +60,7 @@ ROWS = (
     Peer(
         "nadam",
         "optax",
-        lambda lib, _, h: decayed(lib, h, lib.nadam(h.lr, **adam(h))),
+        _coupled("nadam"),
         label="as-torch",
         modifiers=_COUPLED,
         difference=1.75,
@@ -62,7 +69,7 @@ ROWS = (
     Peer(
         "radam",
         "optax",
-        lambda lib, _, h: decayed(lib, h, lib.radam(h.lr, **adam(h))),
+        _coupled("radam"),
         convention="optax",
         modifiers=_COUPLED,
         differs="eps is added to the root after bias correction",
@@ -70,7 +77,7 @@ ROWS = (
     Peer(
         "radam",
         "optax",
-        lambda lib, _, h: decayed(lib, h, lib.radam(h.lr, **adam(h))),
+        _coupled("radam"),
         label="as-torch",
         modifiers=_COUPLED,
         difference=0.003122,
@@ -86,7 +93,7 @@ ROWS = (
     Peer(
         "yogi",
         "optax",
-        lambda lib, _, h: decayed(lib, h, lib.yogi(h.lr, **adam(h))),
+        _coupled("yogi"),
         convention="optax",
         modifiers=_COUPLED,
         settings={"initial_accumulator_value": 1e-6},
@@ -95,7 +102,7 @@ ROWS = (
     Peer(
         "yogi",
         "optax",
-        lambda lib, _, h: decayed(lib, h, lib.yogi(h.lr, **adam(h))),
+        _coupled("yogi"),
         label="as-paper",
         modifiers=_COUPLED,
         settings={"initial_accumulator_value": 1e-6},
@@ -111,7 +118,7 @@ ROWS = (
     Peer(
         "adan",
         "optax",
-        lambda lib, _, h: lib.adan(h.lr, b3=h.beta3, eps_root=0.0, **adam(h)),
+        _adan,
         settings={"weight_decay": 0.0, "beta2": 0.5, "beta3": 63 / 64},
         label="half",
         differs="at beta2 = 1/2 the change has the same weight on both sides",
@@ -119,7 +126,7 @@ ROWS = (
     Peer(
         "adan",
         "optax",
-        lambda lib, _, h: lib.adan(h.lr, b3=h.beta3, eps_root=0.0, **adam(h)),
+        _adan,
         label="weighted",
         settings={"weight_decay": 0.0, "beta3": 63 / 64},
         difference=1.056,
