@@ -8,6 +8,7 @@ tuned one, on fresh seeds. Misses are printed like hits.
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -71,8 +72,11 @@ def compared(name: str) -> list[Comparison]:
     """Return the comparison of every default optimizer on a problem."""
     problem = named_problem(name)
     competing = contestants(DEFAULT_OPTIMIZERS)
+    say(f"{name}: short trainings and ramps")
     test = run_rate_test(RateOrder(problem))
+    say(f"{name}: {len(GRID)} rates trained in full for each of {len(competing)} optimizers")
     tuned = tuned_rates(problem, competing)
+    say(f"{name}: suggested and tuned rates on fresh seeds")
     pairs = {s.optimizer: (s.population.lr, tuned[s.optimizer]) for s in test.suggestions}
     settings = [
         (one, lr, seed) for one in competing for lr in pairs[one.name] for seed in FRESH_SEEDS
@@ -102,6 +106,19 @@ def compared(name: str) -> list[Comparison]:
     return rows
 
 
+def say(text: str) -> None:
+    """Tell whoever waits what is under way."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def document(one: Comparison) -> dict[str, object]:
+    """Return a comparison for JSON, which has no NaN and no infinity."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in asdict(one).items()
+    }
+
+
 def line(one: Comparison) -> str:
     """Return a comparison as a row of a Markdown table."""
     interval = f"{one.low:.2g} to {one.high:.2g}"
@@ -119,7 +136,7 @@ def main() -> None:
     given = arguments.parse_args()
     rows = [row for name in given.problem or problem_names() for row in compared(name)]
     if given.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
+        print(json.dumps([document(row) for row in rows], indent=2, allow_nan=False))
         return
     heads = ("problem", "optimizer", "suggested", "interval", "ramp", "tuned", "inside")
     print(f"| {' | '.join(heads)} | lost | tuned score |\n{'|---' * (len(heads) + 2)}|")

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from _rule_cases import (
-    ELSEWHERE,
     ELSEWHERE_AT_LEAST,
     FLOAT,
     FUSED_AT_LEAST,

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from ravine.cli._app import main
 from ravine.cli._check import CheckRequest, run_check, training_batch
 from ravine.core.errors import RavineError
 from ravine.problems import Problem
@@ -82,8 +83,8 @@ def test_full_and_sample(capsys):
     [
         ({"batch": 0}, "--batch must be a whole number from 1 to"),
         ({"batch": 10**6}, "--batch must be a whole number from 1 to"),
-        ({"sample": 0}, "sample must be an integer >= 1"),
-        ({"sample": 3, "full": True}, "leave out sample"),
+        ({"sample": 0}, "--sample must be a whole number >= 1, got 0"),
+        ({"sample": 3, "full": True}, "leave out --sample, or --full"),
         ({"model": "mpl"}, "unknown model 'mpl'"),
     ],
 )
@@ -98,3 +99,88 @@ def test_the_batch_is_that_of_training():
     assert x.shape == (7, *problem.data.input_shape) and x.dtype == torch.float32
     rows = problem.order(3, 0, "full")[0][:7]
     assert y.equal(problem.data.y[torch.as_tensor(rows)])
+
+
+def test_half_precision_is_refused_before_a_problem_turns_it_into_float32(tmp_path):
+    path = tmp_path / "half.py"
+    path.write_text(
+        "from torch import nn\n"
+        "def build(shape, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes)).bfloat16()\n"
+    )
+    with pytest.raises(RavineError, match=r"1\.weight is torch\.bfloat16.*return model\.float\(\)"):
+        run_check(request(model=f"{path}:build"))
+
+
+def test_files_that_cannot_be_written_are_named_before_anything_runs(tmp_path, capsys):
+    (tmp_path / "folder.svg").mkdir()
+    for path, words in (
+        (tmp_path / "none" / "graph.svg", "--graph: folder .* does not exist"),
+        (tmp_path / "folder.svg", "--graph: .* cannot be written"),
+    ):
+        with pytest.raises(RavineError, match=words):
+            run_check(request(graph=path))
+    assert capsys.readouterr().out == ""
+
+
+def run(*arguments):
+    """Return the exit status of a command line."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", *arguments])
+    return stopped.value.code or 0
+
+
+def test_an_expression_is_checked_and_drawn(tmp_path, capsys):
+    graph = tmp_path / "graph.svg"
+    at = "x=-2, y=5, z=-4"
+    assert run("--expression", "(x + y) * z", "--at", at, "--graph", str(graph)) == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0] == "gradients agree: (x + y) * z = -12"
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["x", "-2", "-4"],
+        ["y", "5", "-4"],
+        ["z", "-4", "3"],
+    ]
+    assert said.err == f"graph: {graph}\n"
+    svg = graph.read_text(encoding="utf-8")
+    assert svg.startswith("<svg") and ">-12</text>" in svg
+
+
+def test_an_expression_as_json(capsys):
+    assert run("--expression", "x**2*y", "--at", "x=3,y=-1", "--json") == 0
+    page = json.loads(capsys.readouterr().out)
+    assert page["ok"] is True and page["value"] == -9.0
+    assert {one["variable"]: one["analytic"] for one in page["variables"]} == {"x": -6.0, "y": 9.0}
+    assert all(one["relative_error"] < 1e-9 for one in page["variables"])
+
+
+def test_an_expression_whose_derivative_is_infinite_exits_1(capsys):
+    assert run("--expression", "sqrt(x)", "--at", "x=0") == 1
+    out = capsys.readouterr().out
+    assert out.startswith("WRONG GRADIENTS: sqrt(x) = 0")
+    assert "ERROR x: the derivative is not finite here" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--expression", "x*y"], "--expression needs values of its variables"),
+        (["--at", "x=1"], "--at gives values to --expression"),
+        (["--expression", "x", "--at", "x"], "--at must look like x=-2,y=5, got 'x'"),
+        (["--expression", "x", "--at", "x=a"], "--at x must be a number, got 'a'"),
+        (["--expression", "x", "--at", "x=1,x=2"], "--at must give x once"),
+        (["--expression", "x", "--at", "x=nan"], "x must be finite"),
+        (["--expression", "log(x)", "--at", "x=-1"], "log(x) is nan at x=-1"),
+        (
+            ["--expression", "x", "--at", "x=1", "--model", "mlp", "--loss", "hinge", "--full"],
+            "leave out --model and --loss and --full",
+        ),
+        (["--expression", "x", "--at", "x=1", "--seed", "3"], "leave out --seed"),
+        (["--expression", "x", "--at", "x=1", "--graph", "x.png"], "ending in .svg"),
+    ],
+)
+def test_bad_expressions_exit_2(arguments, words, capsys):
+    assert run(*arguments) == 2
+    said = capsys.readouterr()
+    assert words in said.err and not said.out

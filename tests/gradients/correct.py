@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.gradients.edges import Coarse, Normalised, PowerAtZero, padded
+
 
 def seeded(make, *arguments, **keywords):
     with torch.random.fork_rng():
@@ -122,6 +124,9 @@ class Normed(nn.Module):
         return self.body(x)
 
 
+CLASS_WEIGHTS = torch.tensor([1.0, 2.0, 0.5, 0.3])
+
+
 def cnn(*middle):
     return nn.Sequential(
         nn.Conv2d(2, 4, 3, padding=1), *middle, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 3)
@@ -213,6 +218,20 @@ CORRECT = {
         ce,
         words(),
     ),
+    "embedding, padding": (lambda: padded(nn.Embedding), ce, words()),
+    "embedding bag, padding": (lambda: padded(nn.EmbeddingBag), ce, words()),
+    "loss with weights of its own": (
+        lambda: nn.Linear(8, 4),
+        lambda s, y: F.cross_entropy(s, y, weight=CLASS_WEIGHTS),
+        vectors(),
+    ),
+    "power at the edge of its domain": (PowerAtZero, F.mse_loss, (vectors()[0], torch.ones(6, 4))),
+    "normalised rows, one of zeros": (
+        Normalised,
+        ce,
+        (vectors()[0] * torch.arange(6)[:, None], vectors()[1]),
+    ),
+    "rounded to bfloat16 inside": (Coarse, ce, vectors(64)),
     "log-softmax, nll": (
         lambda: nn.Sequential(nn.Linear(8, 4), nn.LogSoftmax(-1)),
         F.nll_loss,

@@ -72,12 +72,12 @@ def test_too_few_digits():
     class Cancels(nn.Linear):
         def forward(self, x):
             y = super().forward(x)
-            return (y + 1e7) ** 2 / 1e7 - 1e7 - 2 * y  # y^2 / 1e7
+            return (y + 1e5) ** 2 / 1e5 - 1e5 - 2 * y  # y^2 / 1e5
 
     batch = data()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        report = check(Cancels(3, 2), lambda out, y: (out**2).sum() * 1e7, batch)
+        report = check(Cancels(3, 2), lambda out, y: (out**2).sum() * 1e5, batch)
     assert report.ok
     assert "precision" in {one.cause for one in report.findings}
     finding = next(one for one in report.findings if one.cause == "precision")
@@ -188,12 +188,25 @@ def test_a_model_that_cannot_run_in_float64():
     assert "does not run in float64" in report.notices[0]
 
 
-def test_float32_inside_raises_no_alarm():
-    class Inside(nn.Linear):
-        def forward(self, x):
-            return super().forward(x).float().tanh()
+@pytest.mark.parametrize("fault", [None, "sign", "factor", "transpose"])
+def test_float32_inside_raises_no_alarm_and_hides_no_fault(fault):
+    class Inside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w, self.b = (
+                nn.Parameter(torch.eye(3).roll(1, 0) + 0.1),
+                nn.Parameter(torch.ones(3)),
+            )
+            self.first = nn.Parameter(torch.linspace(-1, 1, 9).view(3, 3).clone())
 
-    assert check(Inside(3, 2), F.cross_entropy, data()).ok
+        def forward(self, x):
+            y = torch.tanh(x @ self.first)
+            return faults.Product.apply(y, self.w, self.b, fault).float().tanh()
+
+    report = check(Inside(), F.cross_entropy, data())
+    wrong = {one.parameter for one in report.findings if one.error}
+    assert wrong == {None: set(), "transpose": {"first", "input"}}.get(fault, {"w"})
+    assert report.agrees is (fault is None)
 
 
 def test_a_loss_that_reads_the_model_is_said():

@@ -73,6 +73,14 @@ def test_a_wrong_backward_is_found_and_named(fault):
     assert abs(finding.analytic - finding.numeric) > 1e-3 * abs(finding.numeric)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_wrong_backward_is_found_at_any_seed(fault, seed):
+    report = report_on(fault, seed=seed)
+    found = {one.parameter: one.cause for one in report.findings}
+    assert set(found.values()) == {"backward"} and WRONG[fault][0] in found
+
+
 def test_what_lies_behind_the_fault_is_not_blamed():
     names = {one.parameter for one in report_on("transpose").findings}
     assert names == {"input", "conv.weight", "conv.bias", "scale", "mix.weight", "mix.bias"}

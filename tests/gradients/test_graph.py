@@ -70,11 +70,30 @@ def test_operations_in_place_show_the_value_of_their_time():
         return y * 4
 
     assert rows(expression_graph(function, x=3.0)) == [
-        ("x", "mul", 3.0, 8.0),
-        ("mul", "add", 6.0, 4.0),
-        ("add", "mul", 7.0, 4.0),
-        ("mul", "result", 28.0, 1.0),
+        ("x", "* 2", 3.0, 8.0),
+        ("* 2", "+ 1", 6.0, 4.0),
+        ("+ 1", "* 4", 7.0, 4.0),
+        ("* 4", "result", 28.0, 1.0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda x: 1 / x, "1 /"),
+        (lambda x: x / 4, "/ 4"),
+        (lambda x: 3 - x, "3 -"),
+        (lambda x: torch.sub(3, x), "3 -"),
+        (lambda x: x - 3, "- 3"),
+        (lambda x: 0.5 + x, "+ 0.5"),
+        (lambda x: 2**x, "2 **"),
+        (lambda x: x**2, "** 2"),
+        (lambda x: x.clamp(0, 1), "clamp"),
+        (lambda x: (x * torch.ones(1, 1)).T.sum(), "Permute"),
+    ],
+)
+def test_an_operation_is_drawn_with_its_number(function, name):
+    assert name in set(expression_graph(function, x=0.5).frame()["target"])
 
 
 def test_lists_of_tensors_and_what_needs_no_gradient():
@@ -132,6 +151,51 @@ def test_edges_lead_to_the_right_and_no_two_nodes_share_a_place():
     assert len(set(places)) == len(places)
 
 
+def residual():
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Linear(6, 6)
+            self.a_rather_long_name_of_a_layer = nn.Linear(6, 6)
+
+        def forward(self, x):
+            h = torch.relu(self.first(x)) + self.a_rather_long_name_of_a_layer(x)
+            return h * torch.sigmoid(h) * x + h + 0.5 * x
+
+    torch.manual_seed(0)
+    return model_graph(Residual(), nn.MSELoss(), (torch.randn(3, 6), torch.randn(3, 6)))
+
+
+def box(element, width, above, below):
+    x, y = float(element.get("x")), float(element.get("y"))
+    return x - width / 2, y - above, x + width / 2, y + below
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        residual,
+        lambda: expression_graph(lambda x, y: x * x * y + x * torch.sin(x) + y / x, x=2.0, y=-1.0),
+    ],
+    ids=["residual", "expression"],
+)
+def test_no_number_lies_on_another_or_on_a_node(graph):
+    svg = ET.fromstring(graph().svg())
+    space = "{http://www.w3.org/2000/svg}"
+    numbers = [t for t in svg.iter(f"{space}text") if t.get("text-anchor") and t.get("class")]
+    # 6 pixels a letter and 12 of height are what 12-pixel letters take.
+    boxes = [box(t, 6 * len(t.text), 9, 3) for t in numbers]
+    for rect in svg.findall(f"{space}rect[@class='node']"):
+        x, y, width, height = (float(rect.get(k)) for k in ("x", "y", "width", "height"))
+        boxes.append((x, y, x + width, y + height))
+    for i, (a, b, c, d) in enumerate(boxes):
+        for e, f, g, h in boxes[:i]:
+            assert c <= e or g <= a or d <= f or h <= b
+    page = svg.find(f"{space}rect[@class='page']")
+    ends = float(page.get("width")), float(page.get("height"))
+    assert all(a >= 0 and b >= 0 and c <= ends[0] and d <= ends[1] for a, b, c, d in boxes)
+
+
 def test_what_cannot_be_drawn_is_said(tmp_path):
     with pytest.raises(ModelError, match="scalar"):
         expression_graph(lambda x: torch.stack([x, x]), x=1.0)
@@ -146,3 +210,6 @@ def test_what_cannot_be_drawn_is_said(tmp_path):
         graph.save(tmp_path / "graph.png")
     with pytest.raises(SettingError, match="does not exist"):
         graph.save(tmp_path / "none" / "graph.svg")
+    (tmp_path / "taken.svg").mkdir()
+    with pytest.raises(SettingError, match=r"taken\.svg cannot be written"):
+        graph.save(tmp_path / "taken.svg")

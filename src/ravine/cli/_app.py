@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ravine.cli._check_options import CHECK, VERIFY, check, verify
+from ravine.cli import _check_options as checking
 from ravine.cli._compare_options import COMPARE, EXAMPLES, compare
 from ravine.cli._lr_options import LR, lr
 from ravine.core.errors import RavineError
@@ -86,6 +86,6 @@ def report(
     typer.echo(write_report(folder, out))
 
 
-app.command(help=VERIFY)(verify)
-app.command(help=CHECK)(check)
+app.command(help=checking.VERIFY)(checking.verify)
+app.command(help=checking.CHECK, epilog=checking.EXAMPLES)(checking.check)
 app.command(help=LR)(lr)

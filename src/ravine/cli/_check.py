@@ -1,25 +1,18 @@
 """`ravine check`: from typed options to a gradient check, and from its report to the terminal."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from ravine.core.errors import SettingError
-from ravine.gradients import (
-    Listener,
-    Report,
-    check,
-    curvature_report,
-    model_graph,
-    objective,
-)
+from ravine.cli._parse import file_to_write
+from ravine.cli._progress import counted
+from ravine.core.errors import ModelError, SettingError
+from ravine.gradients import Report, check, curvature_report, model_graph, objective
 from ravine.problems import Problem
+from ravine.problems._factories import call_factory, find_factory
 
 DEFAULT_ROWS = 16
 MOMENTUM = 0.9  # for which the largest stable rate is told
@@ -47,16 +40,13 @@ def run_check(request: CheckRequest) -> int:
     Raises:
         RavineError: An option is wrong, or the model cannot be checked; exit status 2.
     """
-    problem = Problem(
-        request.model or "mlp", request.data or "digits", loss=request.loss or "softmax"
-    )
-    if request.graph is not None and request.graph.suffix != ".svg":
-        raise SettingError(f"--graph must be a file ending in .svg, got {request.graph}")
-    if request.as_json and request.curvature:
-        raise SettingError("--json prints the check alone; leave out --curvature")
+    _check_options(request)
+    model = request.model or "mlp"
+    problem = Problem(model, request.data or "digits", loss=request.loss or "softmax")
+    _refuse_half(model, problem)
     batch = training_batch(problem, request.batch, request.seed)
     errors = Console(stderr=True, highlight=False)
-    with _watch(errors) as listener:
+    with counted(errors, "random directions") as listener:
         report = check(
             problem.build(request.seed),
             problem.loss,
@@ -71,11 +61,40 @@ def run_check(request: CheckRequest) -> int:
     else:
         show(report, Console(highlight=False))
     if request.curvature:
-        typer.echo(_curvature(problem, batch, request.seed))
+        with errors.status("curvature"):
+            text = _curvature(problem, batch, request.seed)
+        typer.echo(text)
     if request.graph is not None:
         model_graph(problem.build(request.seed), problem.loss, batch).save(request.graph)
         errors.print(f"graph: {request.graph}", markup=False, soft_wrap=True)
     return 0 if report.ok else 1
+
+
+def _check_options(request: CheckRequest) -> None:
+    if request.full and request.sample is not None:
+        raise SettingError("--full checks every entry; leave out --sample, or --full")
+    if request.sample is not None and request.sample < 1:
+        raise SettingError(f"--sample must be a whole number >= 1, got {request.sample}")
+    if request.graph is not None:
+        file_to_write("--graph", request.graph, ".svg")
+    if request.as_json and request.curvature:
+        raise SettingError("--json prints the check alone; leave out --curvature")
+
+
+def _refuse_half(model: str, problem: Problem) -> None:
+    """Refuse a factory whose weights a problem would turn into float32 unasked.
+
+    Raises:
+        ModelError: A weight is in half precision.
+    """
+    name, factory = find_factory(model)
+    made = call_factory(name, factory, problem.data.input_shape, problem.data.outputs)
+    for weight, tensor in made.named_parameters():
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            raise ModelError(
+                f"model {model!r}: {weight} is {tensor.dtype}; differences of half-precision"
+                " losses hold no digits of a derivative; let the factory return model.float()"
+            )
 
 
 def _curvature(problem: Problem, batch: tuple[torch.Tensor, torch.Tensor], seed: int) -> str:
@@ -116,27 +135,3 @@ def show(report: Report, console: Console) -> None:
     for line in rest:
         style = "red" if line.startswith("ERROR") else None
         console.print(line, style=style, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _watch(console: Console) -> Iterator[Listener]:
-    """Give a listener that draws a bar while a block runs; it draws nothing without a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        yield _Bar(bar)
-
-
-class _Bar:
-    """A listener that keeps one bar up to date; notices are part of the report."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("random directions", total=None)
-
-    def progressed(self, what: str, done: int, total: int) -> None:
-        self._bar.update(self._task, description=what, completed=done, total=total)
-
-    def noticed(self, text: str) -> None:
-        pass

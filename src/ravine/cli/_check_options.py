@@ -16,9 +16,19 @@ VERIFY = (
 CHECK = (
     "Check the gradients of a model, its loss and a batch, and name the cause of what is wrong.\n\n"
     "Every parameter tensor and the inputs are tried along random directions; where one disagrees,"
-    " entries are tried until the wrong ones are found. The exit status is 1 where a gradient is"
-    " wrong, 0 where all agree."
+    " entries are tried until the wrong ones are found. Or check an expression: every derivative is"
+    " shown. The exit status is 0 where gradients agree, 1 where one is wrong, 2 on bad input."
 )
+EXAMPLES = "\n\n".join(
+    (
+        "[bold]Examples[/bold]",
+        "[dim]Every entry of your model's gradients:[/dim]",
+        "ravine check --model my_models.py:make_cnn --full",
+        "[dim]An expression, its derivatives and its graph:[/dim]",
+        'ravine check --expression "(x + y) * z" --at x=-2,y=5,z=-4 --graph graph.svg',
+    )
+)
+EXPRESSION = "An expression instead of a model"
 
 
 def verify(
@@ -52,6 +62,23 @@ def check(
     data: Data = None,
     model: Model = None,
     loss: Loss = None,
+    expression: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Numbers, names, + - * / ** and abs, cos, exp, log, max, min, relu, sigmoid, sin,"
+            " sqrt, tan, tanh.",
+            rich_help_panel=EXPRESSION,
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X=VALUE,...",
+            help="Value of each of its variables.",
+            rich_help_panel=EXPRESSION,
+        ),
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Compare every entry, not only random directions.")
     ] = False,
@@ -59,7 +86,12 @@ def check(
         int | None, typer.Option(metavar="N", help="Compare so many entries of each tensor.")
     ] = None,
     batch: Annotated[
-        int | None, typer.Option(metavar="N", help="Rows of the batch.", show_default="16")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Rows of the batch: the first training rows of the seed's first epoch.",
+            show_default="16",
+        ),
     ] = None,
     seed: Seed = 0,
     curvature: Annotated[
@@ -80,6 +112,15 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check gradients; `CHECK` is the help."""
+    if expression is not None or at is not None:
+        from ravine.cli import _expression as command  # noqa: PLC0415 - takes seconds
+
+        of_models = {"--data": data, "--model": model, "--loss": loss, "--sample": sample}
+        of_models |= {"--batch": batch, "--full": full or None, "--curvature": curvature or None}
+        of_models |= {"--seed": seed or None}
+        others = tuple(name for name, value in of_models.items() if value is not None)
+        asked = command.ExpressionRequest(expression, at, others, graph, as_json)
+        raise typer.Exit(command.run_expression(asked))
     from ravine.cli._check import CheckRequest, run_check  # noqa: PLC0415 - takes seconds
 
     request = CheckRequest(data, model, loss, full, sample, batch, seed, curvature, graph, as_json)

@@ -11,10 +11,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from ravine.cli._compare import Request, order_of
-from ravine.core.errors import SettingError
+from ravine.cli._parse import file_to_write
+from ravine.cli._progress import counted
+from ravine.reports._figure_page import write_figure
 from ravine.reports.learning_rate import LearningRates
 from ravine.studies.learning_rate import SEEDS, RateOrder, RateTest, run_rate_test
 from ravine.studies.learning_rate_suggestion import Interval
+
+FIGURE = (
+    "Line and whiskers: mean and range over seeds of the loss at the end of a short training. Ring"
+    " and bar: the suggested rate and its interval. Dotted: the ramp, whose loss is the training"
+    " loss, smoothed, on its way."
+)
 
 
 def run_lr(request: Request, plot: Path | None = None) -> None:
@@ -28,12 +36,16 @@ def run_lr(request: Request, plot: Path | None = None) -> None:
     Raises:
         RavineError: An option is wrong.
     """
-    order, errors = _order(request), Console(stderr=True, highlight=False)
-    _check_plot(plot)
-    with errors.status(f"testing {len(order.optimizers)} optimizers on {order.problem.name}"):
-        test = run_rate_test(order, lambda text: errors.print(text, markup=False))
     if plot is not None:
-        LearningRates(test).plot().write_html(plot)
+        file_to_write("--plot", plot, ".html")
+    order, errors = _order(request), Console(stderr=True, highlight=False)
+    with counted(errors, "compiling") as listener:
+        test = run_rate_test(
+            order, lambda text: errors.print(f"notice: {text}", markup=False), listener.progressed
+        )
+    if plot is not None:
+        title = f"Learning rates on {test.problem}"
+        write_figure(LearningRates(test).plot(), plot, title, FIGURE)
         errors.print(f"figure: {plot}", markup=False, soft_wrap=True)
     if request.as_json:
         typer.echo(json.dumps(_document(test), indent=2))
@@ -55,15 +67,6 @@ def _order(request: Request) -> RateOrder:
         schedule=asked.schedule or "constant",
         seed=asked.seed,
     )
-
-
-def _check_plot(path: Path | None) -> None:
-    if path is None:
-        return
-    if path.suffix != ".html":
-        raise SettingError(f"--plot must be a file ending in .html, got {path}")
-    if not path.parent.is_dir():
-        raise SettingError(f"--plot: folder {path.parent} does not exist; make it first")
 
 
 def _document(test: RateTest) -> dict[str, Any]:

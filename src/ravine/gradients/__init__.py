@@ -12,6 +12,7 @@ from ravine.gradients._curvature_rates import (
     sharpness,
     stable_rate,
 )
+from ravine.gradients._expression_check import Derivative, ExpressionCheck, check_expression
 from ravine.gradients._graph import Graph, expression_graph, model_graph
 from ravine.gradients._listening import Listener
 from ravine.gradients._numeric import NumericGradient, numeric_gradient
@@ -30,8 +31,10 @@ __all__ = [
     "ConvexityProbe",
     "Curvature",
     "CurvatureReport",
+    "Derivative",
     "Entry",
     "Estimate",
+    "ExpressionCheck",
     "Finding",
     "Graph",
     "Listener",
@@ -43,6 +46,7 @@ __all__ = [
     "SpectralDensity",
     "TaylorCheck",
     "check",
+    "check_expression",
     "convexity_probe",
     "curvature",
     "curvature_report",

@@ -32,7 +32,10 @@ def analytic_gradients(box: Sandbox) -> Analytic:
     A backward that raises is part of the answer: the gradients it can still give are returned
     with its message.
     """
+    plain = box.value()  # before the graph, which may have saved what an evaluation writes
     loss = box.loss()
+    if not _same(plain, loss.detach()):  # as of a penalty where gradients are recorded
+        box.takes_gradients = True
     nodes = list(graph_nodes(loss.grad_fn))
     if not loss.requires_grad:
         return Analytic(float(loss), [None] * len(box.subjects), nodes)
@@ -41,6 +44,11 @@ def analytic_gradients(box: Sandbox) -> Analytic:
     except Exception as error:  # a user's backward may raise anything
         return Analytic(float(loss.detach()), _singly(box), nodes, _message(error))
     return Analytic(float(loss.detach()), [_detached(one) for one in found], nodes)
+
+
+def _same(plain: Tensor, loss: Tensor) -> bool:
+    near = 1e3 * torch.finfo(loss.dtype).eps  # fused operations round otherwise
+    return torch.allclose(plain, loss, rtol=near, atol=0.0, equal_nan=True)
 
 
 def graph_nodes(root: Any) -> Iterator[Any]:
@@ -87,8 +95,7 @@ def not_finite(box: Sandbox, analytic: Analytic, place: str) -> Finding | None:
     finite_loss = torch.tensor(analytic.loss).isfinite().item()
     if finite_loss and not bad:
         return None
-    module, way = _first_culprit(box)
-    where = f"the first module that makes them is {module}, {way}"
+    where = _first_culprit(box)
     if finite_loss:
         count = f"NaN or infinite gradients in {len(bad)} of {len(box.names)} tensors ({place})"
     else:
@@ -103,18 +110,23 @@ def not_finite(box: Sandbox, analytic: Analytic, place: str) -> Finding | None:
     return Finding(first, "non-finite", f"{count}; {where}", True, index, value)
 
 
-def _first_culprit(box: Sandbox) -> tuple[str, str]:
-    """Return the first module that turns finite values into others, and which way it does."""
+def _first_culprit(box: Sandbox) -> str:
+    """Return in words the first module that turns finite values into others, and which way."""
     watch = Watch()
     with watch.over(box.whole), torch.enable_grad():
         loss = box.loss()
         if not watch.events and loss.requires_grad:
             torch.autograd.grad(loss, box.subjects, allow_unused=True)
+    given = [n for n, one in zip(box.names, box.subjects, strict=True) if not one.isfinite().all()]
     if watch.events:
-        return watch.events[0]
-    if not bool(loss.isfinite()):
-        return "the loss", "in the forward pass"
-    return "the loss or code outside any module", "in the backward pass"
+        module, way = watch.events[0]
+    elif given:
+        return f"{given[0]} itself holds such values"
+    elif not bool(loss.isfinite()):
+        module, way = "the loss", "in the forward pass"
+    else:
+        module, way = "the loss or code outside any module", "in the backward pass"
+    return f"the first module that makes them is {module}, {way}"
 
 
 def _singly(box: Sandbox) -> list[Tensor | None]:

@@ -1,4 +1,4 @@
-"""Findings for tensors that disagree: a wrong backward pass, a kink, or too few digits."""
+"""The finding for a tensor with a wrong gradient: its entries, their pattern, who is to blame."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,13 +12,11 @@ from ravine.gradients._detached import gradients_let_through
 from ravine.gradients._listening import Listener
 from ravine.gradients._nodes import blame
 from ravine.gradients._patterns import pattern
-from ravine.gradients._place import Place, Slope
+from ravine.gradients._place import Place
 from ravine.gradients._report import Entry, Finding
 from ravine.gradients._sandbox import Sandbox
-from ravine.gradients._search import MOST_FOUND, Wrong, disagreeing_halves, suspects, wrong_entries
-
-_PRECISION = 1e-2  # relative error of a tensor's gradient that is worth a note
-_UNIMPORTANT = 1e-4  # of the whole gradient: below, a tensor's relative error is rounding
+from ravine.gradients._search import MOST_FOUND, Wrong, entry_noise, suspects, wrong_entries
+from ravine.gradients._slope import SAFETY, Slope
 
 
 class Diagnosis:
@@ -55,18 +53,27 @@ class Diagnosis:
     def _through(self) -> tuple[list[Tensor | None], list[str]]:
         return gradients_let_through(self._box)
 
-    def wrong_backward(self, which: int, compared: tuple[Tensor, Tensor] | None = None) -> Finding:
+    def wrong_backward(
+        self, which: int, slope: Slope | None, compared: tuple[Tensor, Tensor] | None = None
+    ) -> Finding:
         """Return the finding for a tensor with a wrong gradient.
 
         Args:
             which: Its number.
+            slope: Along a direction in which it shows, where it was found by one.
             compared: Entries and their numeric values, where they have been taken already.
         """
         gradient = self.place.gradients[which]
         assert gradient is not None
         wrong = self._wrong(which, compared)
         shape = gradient.shape
-        evidence = pattern(gradient, wrong.sampled, wrong.numeric, self._sizes())
+        evidence = pattern(gradient, wrong.sampled, wrong.numeric, self._sizes(), wrong.noise)
+        if slope is not None and wrong.hidden(gradient):
+            evidence = (
+                f"along a direction autograd gives {slope.analytic:.3g}, differences give"
+                f" {slope.numeric:.3g} to within {SAFETY * slope.error:.2g}; rounding hides single"
+                " entries"
+            )
         evidence = self._detached(which, wrong) or evidence
         if self._blamed:
             evidence += f". {'; '.join(self._blamed)}"
@@ -76,7 +83,8 @@ class Diagnosis:
         ]
         worst = max(shown, key=lambda one: abs(one.analytic - one.numeric), default=None)
         if worst is None:
-            return Finding(self.place.box.names[which], "backward", evidence, error=True)
+            numbers = (None, None) if slope is None else (slope.analytic, slope.numeric)
+            return Finding(self.place.box.names[which], "backward", evidence, True, None, *numbers)
         if len(shown) < MOST_FOUND:
             evidence = f"{len(shown)} of {gradient.numel():,} entries found wrong; {evidence}"
         return Finding(
@@ -95,7 +103,8 @@ class Diagnosis:
             return wrong_entries(self.place, which, self._generator, self._listener)
         entries, numeric = compared
         found = suspects(self.place, which, entries, numeric)[:MOST_FOUND]
-        return Wrong(found, [self.place.pair(which, one) for one in found], entries, numeric)
+        slopes = [self.place.pair(which, one) for one in found]
+        return Wrong(found, slopes, entries, numeric, entry_noise(self.place, which))
 
     def _detached(self, which: int, wrong: Wrong) -> str | None:
         """Return words where undoing `detach` and its like puts the gradient right."""
@@ -119,76 +128,20 @@ class Diagnosis:
         return {}
 
 
-def kink_note(
-    place: Place, which: int, generator: torch.Generator, entry: int | None = None
-) -> Finding:
-    """Return the note for a tensor whose one-sided derivatives differ at the point."""
-    found = _kinked_entry(place, which, generator) if entry is None else entry
-    if found is None:
-        slope = place.ladder(place.direction([which], generator))
-        return _kink(place, which, None, slope)
-    return _kink(place, which, found, place.pair(which, found))
-
-
-def _kink(place: Place, which: int, entry: int | None, slope: Slope) -> Finding:
-    index = None if entry is None else _index(entry, place.base[which].shape)
-    said = (
-        f"a kink at this very point (ReLU at 0, equal values in a maximum, a margin of 0):"
-        f" one-sided derivatives are {slope.left:.6g} and {slope.right:.6g} and stay apart as the"
-        " step shrinks; at a point nearby the gradient agrees"
-    )
-    return Finding(
-        place.box.names[which], "kink", said, False, index, slope.analytic, slope.numeric
-    )
-
-
-def _kinked_entry(place: Place, which: int, generator: torch.Generator) -> int | None:
-    """Return an entry with a kink, by halving; None where only several together show one."""
-    waiting = [torch.arange(place.base[which].numel())]
-    for _ in range(64):
-        if not waiting:
-            break
-        group = waiting.pop()
-        if len(group) == 1:
-            if place.pair(which, int(group)).kink:
-                return int(group)
-            continue
-        waiting += disagreeing_halves(place, which, group, generator)
-    return None
-
-
-def precision_note(
-    names: Sequence[str],
-    own: Sequence[Tensor | None],
-    wide: Sequence[Tensor | None],
-    dtype: torch.dtype,
-) -> Finding | None:
-    """Return the note where gradients in the model's dtype are far from those in float64."""
-    total = sum(float(one.norm()) ** 2 for one in wide if one is not None) ** 0.5
-    errors = [
-        0.0
-        if a is None or b is None or not b.numel()
-        else float((a.double() - b).norm()) / max(float(b.norm()), _UNIMPORTANT * total, 1e-300)
-        for a, b in zip(own, wide, strict=True)
-    ]
-    worst = max(range(len(errors)), key=errors.__getitem__, default=None)
-    if worst is None or errors[worst] < _PRECISION:
-        return None
-    a, b = own[worst], wide[worst]
-    assert a is not None and b is not None
-    index = _index(int((a.double() - b).abs().argmax()), a.shape)
-    name = str(dtype).removeprefix("torch.")
-    said = (
-        f"too few digits: in {name} the gradient is off by {errors[worst]:.1%}"
-        f" ({sum(e >= _PRECISION for e in errors)} tensors by 1 % or more); in float64 it passes"
-    )
-    return Finding(names[worst], "precision", said, False, index, float(a[index]), float(b[index]))
-
-
 def reads_original(model: nn.Module, nodes: Sequence[Any]) -> bool:
     """Return whether a graph of the copy reaches parameters of the caller's model."""
     own = {id(one) for one in model.parameters()}
     return any(id(getattr(node, "variable", None)) in own for node in nodes)
+
+
+def hooked(model: nn.Module) -> list[str]:
+    """Return the names of parameters with hooks on their gradients."""
+    kinds = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    return [
+        name
+        for name, one in model.named_parameters()
+        if any(getattr(one, kind, None) for kind in kinds)
+    ]
 
 
 def _index(entry: int, shape: torch.Size) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from ravine.gradients._curvature_objective import Objective
 from ravine.gradients._curvature_products import Product, load_forward_mode
+from ravine.gradients._nested import mapped
 
 _KNOWN = (nn.CrossEntropyLoss, nn.MSELoss, nn.BCEWithLogitsLoss)
 _SAME: dict[Any, type[nn.Module]] = {
@@ -36,8 +37,9 @@ def library_product(here: Objective, matrix: str) -> Product | None:
         return None
     kind = _operators()[matrix]
     weights = [p for p in here.model.parameters() if p.requires_grad]
+    batch = mapped(here.batch, torch.clone)  # which the model may write to
     # Its own check for randomness costs passes; `Objective` has made one already.
-    operator = kind(here.model, loss, weights, [here.batch], check_deterministic=False)
+    operator = kind(here.model, loss, weights, [batch], check_deterministic=False)
 
     def product(v: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return tuple(operator @ list(v))

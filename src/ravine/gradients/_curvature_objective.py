@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from ravine.core.errors import ModelError, SettingError
+from ravine.core.errors import DataError, ModelError, SettingError
+from ravine.gradients._given import check_weights
+from ravine.gradients._nested import mapped, tensors_in
+from ravine.gradients._tied import call_with, places
 
 Tensors = tuple[Tensor, ...]
 Loss = Callable[[Any, Any], Tensor]
@@ -54,8 +56,14 @@ class Objective:
 
     def at(self, vector: Tensor) -> float:
         """Return the scalar at a flat vector [P]."""
-        with torch.no_grad():
-            return float(self.value(self.split(vector)))
+        return float(self._plain(self.split(vector)))
+
+    def _plain(self, tensors: Tensors) -> Tensor:
+        # The tensors ask for no gradient, so there is no graph but what the function makes of its
+        # own to take gradients itself.
+        with torch.enable_grad():
+            value = self.value(tensors)
+        return value.detach() if isinstance(value, Tensor) else value
 
     def gradient(self) -> Tensor:
         """Return the gradient at the point by autograd, flat [P]; 0 where a tensor is unused."""
@@ -86,8 +94,9 @@ def objective(model: nn.Module, loss: Loss, batch: tuple[Any, Any]) -> Objective
 
     Raises:
         SettingError: The batch is no pair.
-        ModelError: Nothing trains, weights are mixed or half precision, the loss is no scalar, or
-            two evaluations differ.
+        DataError: An input has no rows.
+        ModelError: Nothing trains, weights hold no values or are in mixed or half precision, the
+            model is a torch.jit one, the loss is no scalar, or two evaluations differ.
 
     >>> model = nn.Linear(2, 1, bias=False)
     >>> here = objective(model, nn.MSELoss(), (torch.eye(2), torch.zeros(2, 1)))
@@ -97,23 +106,23 @@ def objective(model: nn.Module, loss: Loss, batch: tuple[Any, Any]) -> Objective
     if not isinstance(batch, Sequence) or len(batch) != 2:
         raise SettingError("batch must be a pair (inputs, targets)")
     inputs, targets = batch
+    _check_runnable(model, inputs)
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     held = {id(t): t.detach() for t in model.buffers()}
-    places = _places(model)
+    where = places(model)
     arguments = inputs if isinstance(inputs, tuple) else (inputs,)
 
     def outputs(tensors: Tensors) -> Any:
-        # A model updates its buffers in place; each evaluation gets copies.
+        # A model updates its buffers in place, and may its inputs; each evaluation gets copies.
         now = {key: t.clone() for key, t in held.items()}
         now |= zip(map(id, weights.values()), tensors, strict=True)
-        given = {place: now[key] for place, key in places.items() if key in now}
-        return functional_call(model, given, arguments, tie_weights=False)
+        return call_with(model, where, now, mapped(arguments, torch.clone))
 
     found = Objective(
         point=tuple(p.detach() for p in weights.values()),
         names=tuple(weights),
         inner=outputs,
-        outer=lambda scores: loss(scores, targets),
+        outer=lambda scores: loss(scores, mapped(targets, torch.clone)),
         model=model,
         loss=loss,
         batch=(inputs, targets),
@@ -121,19 +130,18 @@ def objective(model: nn.Module, loss: Loss, batch: tuple[Any, Any]) -> Objective
     return _checked(found, "the model has no weights that train; set requires_grad on some")
 
 
-def _places(model: nn.Module) -> dict[str, int]:
-    """Return the identity of the tensor at every place of a model, each module once.
-
-    `functional_call` finds tied tensors itself, but of a module that stands in two places it puts
-    its own tensors back in place of the weights.
-    """
-    return {
-        f"{prefix}.{name}" if prefix else name: id(tensor)
-        for prefix, module in model.named_modules()
-        for own in (module._parameters, module._buffers)
-        for name, tensor in own.items()
-        if tensor is not None
-    }
+def _check_runnable(model: nn.Module, inputs: Any) -> None:
+    check_weights(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            "model must take other weights for its own, which a torch.jit module cannot; give the"
+            " module it was made from"
+        )
+    for one in tensors_in(inputs):
+        if one.ndim and one.shape[0] == 0:
+            raise DataError(
+                f"batch: must hold at least one sample, got an input of shape {tuple(one.shape)}"
+            )
 
 
 def objective_of(function: Callable[..., Tensor], *tensors: Tensor) -> Objective:
@@ -181,8 +189,7 @@ def _checked(found: Objective, if_empty: str) -> Objective:
 
 
 def _check_value(found: Objective) -> None:
-    with torch.no_grad():
-        value, again = found.value(found.point), found.value(found.point)
+    value, again = found._plain(found.point), found._plain(found.point)
     if not isinstance(value, Tensor) or value.ndim:
         shape = getattr(value, "shape", None)
         got = type(value).__name__ if shape is None else f"shape {tuple(shape)}"

@@ -119,7 +119,7 @@ def curvature_report(
 
     Args:
         here: The point, from `objective` or `objective_of`.
-        count: Number of largest eigenvalues, 1..P.
+        count: Number of largest eigenvalues, >= 1; all P where there are fewer weights.
         momentum: Of the rate for momentum, in [0, 1).
         samples: Random vectors for the trace, >= 2.
         seed: Fixes everything random.
@@ -143,7 +143,7 @@ def curvature_report(
     hessian = curvature(here)
     return CurvatureReport(
         size=here.size,
-        largest=tuple(top_eigenvalues(hessian, count, seed=seed).tolist()),
+        largest=tuple(top_eigenvalues(hessian, min(count, here.size), seed=seed).tolist()),
         smallest=sharpness(hessian, "smallest", seed=seed),
         gauss_newton=_gauss_newton(here, seed),
         trace=trace(hessian, samples, seed=seed),

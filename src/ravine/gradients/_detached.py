@@ -10,10 +10,12 @@ from torch.overrides import TorchFunctionMode
 from ravine.gradients._place import Place
 from ravine.gradients._report import Finding
 from ravine.gradients._sandbox import Sandbox
+from ravine.gradients._slope import SAFETY, TOLERANCE, Slope
 
 _DATA = Tensor.data.__get__  # type: ignore[attr-defined]
 _CUTS = {Tensor.detach: "detach()", torch.detach: "detach()", _DATA: ".data"}
 _SWITCH = torch._C._set_grad_enabled
+_DIRECTIONS = 3  # one alone may by chance leave the loss as it is, but for rounding
 
 
 class _LetThrough(TorchFunctionMode):
@@ -57,10 +59,11 @@ def gradients_let_through(box: Sandbox) -> tuple[list[Tensor | None], list[str]]
 def missing_gradient(place: Place, box: Sandbox, which: int, generator: torch.Generator) -> Finding:
     """Return the finding for a parameter without a gradient, decided by moving it."""
     name = box.names[which]
-    slope = place.ladder(place.direction([which], generator))
-    if abs(slope.numeric) <= 10 * slope.error:
-        said = "unused: autograd gives no gradient, and moving it does not change the loss"
-        return Finding(name, "no-gradient", said, error=False)
+    slopes = [place.ladder(place.direction([which], generator)) for _ in range(_DIRECTIONS)]
+    moving = [one for one in slopes if abs(one.numeric) > SAFETY * one.error]
+    if not moving:
+        return _no_effect(place, name, slopes)
+    slope = moving[0]
     said = (
         f"detached: autograd gives no gradient, yet the loss changes by {slope.numeric:.3g} per"
         " unit along a random direction"
@@ -70,6 +73,22 @@ def missing_gradient(place: Place, box: Sandbox, which: int, generator: torch.Ge
         said += f"; with {', '.join(cuts)} made to let gradients through, it has one"
     index, numeric = _largest_entry(place, which, through[which] if through else None)
     return Finding(name, "no-gradient", said, True, index, 0.0, numeric)
+
+
+def _no_effect(place: Place, name: str, slopes: list[Slope]) -> Finding:
+    """Return the note for a tensor that moves the loss by no more than rounding."""
+    bound = SAFETY * max(one.error for one in slopes)
+    effect = place.largest or abs(place.loss)
+    still = all(one.numeric == 0 for one in slopes) and bound <= 0.1 * effect
+    if still or bound <= TOLERANCE[place.box.dtype] * effect:
+        said = "unused: autograd gives no gradient, and moving it does not change the loss"
+        return Finding(name, "no-gradient", said, error=False)
+    said = (
+        "undecided: autograd gives no gradient, and moving it changes the loss by no more than its"
+        f" rounding, which would hide a slope of {bound:.2g}; leave out casts to a narrower dtype"
+        " and large constants in the loss"
+    )
+    return Finding(name, "precision", said, error=False)
 
 
 def frozen(name: str) -> Finding:

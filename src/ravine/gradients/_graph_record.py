@@ -1,5 +1,6 @@
 """Recording a computation: its operations, and values and gradients on the way between them."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -96,7 +97,7 @@ class _Recorder(TorchFunctionMode):
         result = func(*args, **kwargs)
         made = [t for t in _tensors(result) if t.dtype.is_floating_point]
         if made:
-            self._operation(_shown(_name(func)), edges, made)
+            self._operation(_shown(_name(func), args), edges, made)
         return result
 
     def finish(self, result: Tensor) -> None:
@@ -151,7 +152,7 @@ class _Recorder(TorchFunctionMode):
         """Return the node of what ran unseen: an autograd function of the user's own."""
         parents = [(i, f) for i, (f, _) in enumerate(function.next_functions) if f is not None]
         edges = [(i, self._edge_from(f)) for i, f in parents]
-        node = self._node("operation", function.name().removesuffix("Backward"))
+        node = self._node("operation", re.sub(r"Backward\d*$", "", function.name()))
         self._own(node, tensor)
         for _, edge in edges:
             edge.target = node
@@ -195,10 +196,16 @@ def _name(function: Any) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
-def _shown(name: str) -> str:
-    """Return an operation's name without Python's decorations: ``__rdiv__`` is ``div``."""
+def _shown(name: str, args: Sequence[Any]) -> str:
+    """Return an operation as it is drawn: ``__rdiv__`` of 1 and a tensor is ``1 /``."""
     bare = name.strip("_")
-    return bare[1:] if name.startswith("__") and bare in _REVERSED else bare
+    plain = bare[1:] if name.startswith("__") and bare in _REVERSED else bare
+    numbers = [one for one in args[:2] if type(one) in (int, float)]
+    if plain not in _SIGNS or len(numbers) != 1:
+        return plain
+    number, sign = f"{numbers[0]:g}", _SIGNS[plain]
+    first = bare in ("rsub", "rdiv", "rtruediv", "rpow") or not isinstance(args[0], Tensor)
+    return f"{number} {sign}" if first and sign not in "+*" else f"{sign} {number}"
 
 
 def _in_place(name: str) -> bool:
@@ -218,6 +225,7 @@ _QUESTIONS = frozenset(
 ) | frozenset(
     ("dim", "numel", "item", "detach", "is_floating_point", "stride", "type", "backward", "shape")
 )
+_SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "truediv": "/", "pow": "**"}
 _REVERSED = frozenset(
     ("radd", "rsub", "rmul", "rdiv", "rtruediv", "rpow", "rmatmul", "iadd", "isub", "imul")
 ) | {"itruediv"}

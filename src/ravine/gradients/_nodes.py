@@ -22,7 +22,7 @@ from ravine.gradients._place import Place
 from ravine.gradients._sandbox import Sandbox
 from ravine.gradients._search import wrong_entries
 
-_MOST_CALLS = 16  # nodes checked alone; a deeper model repeats its functions
+MOST_CALLS = 16  # nodes checked alone; a deeper model repeats its functions
 
 
 @dataclass
@@ -79,9 +79,9 @@ def blame(box: Sandbox, nodes: Sequence[Any], seed: int) -> list[str]:
     """
     functions = dict.fromkeys(own_function(node) for node in nodes)
     own = [function for function in functions if function is not None]
-    calls = _calls(box, own)
+    calls = calls_of(box, own)
     said = dict.fromkeys(overwritten(box, own))
-    for function, arguments in calls[:_MOST_CALLS]:
+    for function, arguments in calls[:MOST_CALLS]:
         for sentence in _wrong_inputs(function, arguments, seed):
             said.setdefault(sentence)
     return list(said)
@@ -95,7 +95,7 @@ def own_function(node: Any) -> Any:
     return function
 
 
-def _calls(box: Sandbox, functions: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
+def calls_of(box: Sandbox, functions: Sequence[Any]) -> list[tuple[Any, list[Any]]]:
     """Return the calls of functions in one evaluation of the loss, with copies of arguments."""
     calls: list[tuple[Any, list[Any]]] = []
     with ExitStack() as stack:
@@ -134,28 +134,33 @@ def _has_setup(function: Any) -> bool:
 
 def _wrong_inputs(function: Any, arguments: list[Any], seed: int) -> Iterator[str]:
     """Yield a sentence for every input of a call whose gradient is wrong."""
-    node = _node(function, arguments, seed)
+    node = node_of(function, arguments, seed)
     if not node.subjects:
         return
     title = f"{function.__qualname__}.backward"
     try:
-        loss = node.loss()
-        found = torch.autograd.grad(loss, node.subjects, allow_unused=True)
+        place = place_of(node)
     except Exception as error:  # a user's backward may raise anything
         yield f"{title} raises {first_line(error)}"
         return
-    given = [None if g is None else g.detach().contiguous() for g in found]
-    place = Place(node, given, float(loss.detach()))
     for which, name in enumerate(node.names):
         generator = torch.Generator().manual_seed(seed)
         slope = place.look(place.direction([which], generator))
-        if slope.agrees or slope.kink:
+        if not slope.wrong or slope.kink:
             continue
         if place.gradients[which] is None:
             yield f"{title} gives no gradient for its input {name}, on which the output depends"
             continue
         what = _what(node, place, which, generator)
         yield f"{title} gives a wrong gradient for its input {name}: {what}"
+
+
+def place_of(node: Node) -> Place:
+    """Return a call with its gradients; whatever a user's backward raises comes through."""
+    loss = node.loss()
+    found = torch.autograd.grad(loss, node.subjects, allow_unused=True)
+    given = [None if g is None else g.detach().contiguous() for g in found]
+    return Place(node, given, float(loss.detach()))
 
 
 def _what(node: Node, place: Place, which: int, generator: torch.Generator) -> str:
@@ -166,10 +171,11 @@ def _what(node: Node, place: Place, which: int, generator: torch.Generator) -> s
     wrong = wrong_entries(place, which, generator, Silent())
     gradient = place.gradients[which]
     assert gradient is not None
-    return pattern(gradient, wrong.sampled, wrong.numeric, {})
+    return pattern(gradient, wrong.sampled, wrong.numeric, {}, wrong.noise)
 
 
-def _node(function: Any, arguments: list[Any], seed: int) -> Node:
+def node_of(function: Any, arguments: list[Any], seed: int) -> Node:
+    """Return a call of a function as something to experiment on."""
     signature = list(inspect.signature(function.forward).parameters)
     names = signature if _has_setup(function) else signature[1:]
     if len(names) != len(arguments):

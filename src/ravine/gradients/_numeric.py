@@ -1,20 +1,27 @@
 """Numeric gradients of any scalar function of tensors, with an error estimate for every entry."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ravine.core.errors import SettingError, first_line, unknown
-from ravine.gradients._formulas import FORMULAS, Formula, steps
+from ravine.core.errors import SettingError, unknown
+from ravine.gradients._complex_step import call, complex_step
+from ravine.gradients._formulas import (
+    FORMULAS,
+    Formula,
+    own_scale,
+    steps,
+    surer,
+)
 from ravine.gradients._listening import Listener, Silent
+from ravine.gradients._noise import measured_noise
 from ravine.gradients._points import Objective, values_at
 
 _COMPLEX = "complex"
-# Rounding in a complex step is that of one evaluation: nothing is subtracted.
-_COMPLEX_ERROR = 1e2
+_FAR = 1e-3  # of the scale of the tensors, to see how much the function changes
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,10 @@ def numeric_gradient(
     Formulas, h the step of an entry: ``forward`` (f(x+h) - f(x)) / h; ``central``
     (f(x+h) - f(x-h)) / 2h; ``richardson`` central differences at h, h/2, ..., extrapolated to 0;
     ``complex`` Im f(x + ih) / h, exact to rounding where f is analytic. Each of the first three
-    also evaluates at other steps, whose disagreement is the error estimate.
+    also evaluates at other steps, whose disagreement is the error estimate. ``central`` and
+    ``richardson`` compare both sides too, so that a kink at x itself shows in the estimate;
+    ``forward`` is the derivative of its one side there. All suppose that f varies on the scale of
+    x: ``sin(x)`` at 1e6 needs a step of its own.
 
     Args:
         f: Takes the tensor, the tensors of a tuple one by one, or the dict; returns a tensor with
@@ -58,8 +68,8 @@ def numeric_gradient(
         Values and estimated errors, as `x` is formed.
 
     Raises:
-        SettingError: The method is unknown, the step not > 0, x no float32 or float64 tensor, f
-            not scalar, or not analytic for the complex step.
+        SettingError: The method is unknown, the step not > 0 or lost in rounding beside an entry,
+            x no float32 or float64 tensor, f not scalar, or not analytic for the complex step.
 
     >>> x = torch.tensor([1.0, 2.0], dtype=torch.float64)
     >>> found = numeric_gradient(lambda x: (x**3).sum(), x)
@@ -74,11 +84,11 @@ def numeric_gradient(
     width = _checked_step(step)
     objective = _objective(f, tensors, rebuilt, listener or Silent())
     if method == _COMPLEX:
-        found = _complex_step(f, objective, rebuilt)
+        found = complex_step(f, objective, rebuilt)
     else:
-        formula = FORMULAS[method]
+        formula, start = FORMULAS[method], _start(objective)
         count = range(len(objective.tensors))
-        found = [_differences(objective, which, formula, width) for which in count]
+        found = [_differences(objective, which, formula, width, start) for which in count]
     return NumericGradient(rebuilt([v for v, _ in found]), rebuilt([e for _, e in found]))
 
 
@@ -120,7 +130,8 @@ def _checked_tensor(name: str, x: Any) -> Tensor:
 def _checked_step(step: float | str) -> float | None:
     if isinstance(step, str) and step == "auto":
         return None
-    if isinstance(step, str) or not 0 < float(step) < float("inf"):
+    number = isinstance(step, int | float) and not isinstance(step, bool)
+    if not number or not 0 < float(step) < float("inf"):
         raise SettingError(f"step must be 'auto' or a number > 0, got {step!r}")
     return float(step)
 
@@ -134,7 +145,7 @@ def _objective(
     base = [one.detach().clone(memory_format=torch.contiguous_format) for one in tensors]
 
     def pure(parts: Sequence[Tensor]) -> Tensor:
-        return _call(f, rebuilt(parts))
+        return call(f, rebuilt(parts))
 
     def value() -> Tensor:
         # Without gradients, so that f may build no graph; an f that takes gradients itself
@@ -145,10 +156,6 @@ def _objective(
     _checked_scalar(value())
     names = [f"x[{i}]" if len(base) > 1 else "x" for i in range(len(base))]
     return Objective(names, base, value, pure, listener)
-
-
-def _call(f: Callable[..., Tensor], x: Any) -> Tensor:
-    return f(*x) if isinstance(x, tuple) else f(x)
 
 
 def _checked_scalar(value: Any) -> None:
@@ -163,90 +170,95 @@ def _checked_scalar(value: Any) -> None:
         raise SettingError(f"f must return a float tensor, got {value.dtype}")
 
 
+@dataclass(frozen=True)
+class _Start:
+    """The function at the base point: its value, and what rounding adds to it."""
+
+    value: float
+    noise: float
+
+
+def _start(objective: Objective) -> _Start:
+    """Measure the function at the base point, and its rounding along a random line."""
+    start = objective.value()
+    value, info = float(start), torch.finfo(start.dtype)
+    generator = torch.Generator().manual_seed(0)
+    kept = [one.clone() for one in objective.tensors]
+    moves = [
+        torch.randn(one.shape, generator=generator, dtype=torch.float64).to(one) * own_scale(one)
+        for one in kept
+    ]
+
+    def along(step: float) -> float:
+        return _along(objective, kept, moves, step)
+
+    least = info.eps * (abs(value) + info.tiny)  # the latter where it underflows
+    size = abs(along(_FAR) - value) / _FAR
+    return _Start(value, measured_noise(along, kept[0].dtype, size, least))
+
+
+def _along(
+    objective: Objective, kept: Sequence[Tensor], moves: Sequence[Tensor], step: float
+) -> float:
+    """Return the function a step along moves of all tensors, which are put back exactly."""
+    try:
+        for one, move in zip(objective.tensors, moves, strict=True):
+            one.add_(move, alpha=step)
+        return float(objective.value())
+    finally:
+        for one, base in zip(objective.tensors, kept, strict=True):
+            one.copy_(base)
+
+
 def _differences(
-    objective: Objective, which: int, formula: Formula, width: float | None
+    objective: Objective, which: int, formula: Formula, width: float | None, start: _Start
 ) -> tuple[Tensor, Tensor]:
     """Return derivatives and errors by one tensor."""
-    x = objective.tensors[which]
+    x, silent = objective.tensors[which], replace(objective, listener=Silent())
     flat = x.view(-1)
+    entries = torch.arange(flat.numel(), device=x.device)
     step = steps(flat, formula.order) if width is None else torch.full_like(flat, width)
+    found, errors = _derivatives(objective, which, formula, entries, step, start)
+    if width is None:
+        # A small entry among large ones may have a scale of its own, as under a logarithm.
+        own = torch.finfo(x.dtype).eps ** (1 / formula.order) * flat.abs()
+        small = entries[(flat != 0) & (own < step)]
+        again = _derivatives(silent, which, formula, small, own[small], start)
+        found[small], errors[small] = surer((found[small], errors[small]), again)
+    return found.view(x.shape), errors.view(x.shape)
+
+
+def _derivatives(
+    objective: Objective,
+    which: int,
+    formula: Formula,
+    entries: Tensor,
+    step: Tensor,
+    start: _Start,
+) -> tuple[Tensor, Tensor]:
+    """Return derivatives and errors by some entries of one tensor, of its dtype [N]."""
+    if not len(entries):
+        return step, step.clone()
+    x = objective.tensors[which]
+    flat = x.view(-1)[entries]
     # Moves as they come out in floating point, which is what the differences are divided by.
     moves = torch.stack([(flat + m * step) - flat for m in formula.multiples])
-    entries = torch.arange(flat.numel(), device=x.device).repeat(len(formula.multiples))
-    start = objective.value().reshape(())
-    values = values_at(objective, which, entries, moves.reshape(-1)).view(moves.shape)
-    rises = values.double() - start.double()
-    noise = torch.finfo(start.dtype).eps * float(start.abs())
-    found, errors = formula.derivative(moves.double(), rises, noise)
-    return found.to(x.dtype).view(x.shape), errors.to(x.dtype).view(x.shape)
+    _check_moves(objective.names[which], flat, moves, step)
+    points = entries.repeat(len(formula.multiples))
+    values = values_at(objective, which, points, moves.reshape(-1)).view(moves.shape)
+    found, errors = formula.derivative(moves.double(), values.double() - start.value, start.noise)
+    info = torch.finfo(x.dtype)
+    errors += info.eps * (found.abs() + info.tiny)  # of the result as it is stored
+    return found.to(x.dtype), errors.to(x.dtype)
 
 
-def _complex_step(
-    f: Callable[..., Tensor], objective: Objective, rebuilt: Callable[[Sequence[Any]], Any]
-) -> list[tuple[Tensor, Tensor]]:
-    """Return derivatives by all tensors from imaginary parts; only for analytic functions.
-
-    Raises:
-        SettingError: f cannot take complex tensors, or its complex step disagrees with a central
-            difference, as where it takes an absolute value.
-    """
-    found = []
-    for which, x in enumerate(objective.tensors):
-        values = [_imaginary(f, objective, rebuilt, which, i) for i in range(x.numel())]
-        exact = torch.stack(values).to(x.dtype).view(x.shape)
-        rounding = _COMPLEX_ERROR * torch.finfo(x.dtype).eps * exact.abs().max()
-        found.append((exact, rounding.expand(exact.shape).clone()))
-        _check_analytic(objective, which, exact)
-    return found
-
-
-def _imaginary(
-    f: Callable[..., Tensor],
-    objective: Objective,
-    rebuilt: Callable[[Sequence[Any]], Any],
-    which: int,
-    entry: int,
-) -> Tensor:
-    # No difference is taken, so the step may be so small that its square vanishes.
-    width = 1e-20 if objective.tensors[which].dtype == torch.float64 else 1e-10
-    parts = [t.to(_complex_of(t)) for t in objective.tensors]
-    parts[which].view(-1)[entry] += 1j * width
-    try:
-        with torch.no_grad():
-            value = _call(f, rebuilt(parts))
-    except Exception as error:
+def _check_moves(name: str, flat: Tensor, moves: Tensor, step: Tensor) -> None:
+    """Raise where a step is so small beside an entry that points of the formula fall together."""
+    ordered = torch.cat([moves, torch.zeros_like(flat)[None]]).sort(0).values
+    lost = (ordered.diff(dim=0) == 0).any(0).nonzero().flatten()
+    if len(lost):
+        i = int(lost[0])
         raise SettingError(
-            f"method 'complex' needs an f that takes complex tensors; it raised"
-            f" {first_line(error)}; use 'richardson'"
-        ) from error
-    if not value.is_complex():
-        raise SettingError(
-            "method 'complex' needs an analytic f; it returned a real tensor for complex ones, as"
-            " after an absolute value; use 'richardson'"
-        )
-    return value.imag.reshape(()) / width
-
-
-def _complex_of(tensor: Tensor) -> torch.dtype:
-    return torch.complex128 if tensor.dtype == torch.float64 else torch.complex64
-
-
-def _check_analytic(objective: Objective, which: int, exact: Tensor) -> None:
-    """Raise where a central difference along a random direction disagrees by far."""
-    x = objective.tensors[which]
-    generator = torch.Generator().manual_seed(0)
-    direction = torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)
-    width = torch.finfo(x.dtype).eps ** (1 / 3)
-    kept, values = x.clone(), []
-    for sign in (1, -1):
-        x.add_(direction, alpha=sign * width)
-        values.append(float(objective.value()))
-        x.copy_(kept)
-    slope, said = (values[0] - values[1]) / (2 * width), float((exact * direction).sum())
-    size = float(exact.abs().max()) + abs(slope) + max(map(abs, values)) * width
-    if abs(slope - said) > 100 * width * size:
-        raise SettingError(
-            f"method 'complex' needs an f whose complex values are analytic; along a random"
-            f" direction it gives {said:.6g} and a central difference {slope:.6g}, as after an"
-            " absolute value, or torch's powers of negative numbers; use 'richardson'"
+            f"step must be large enough to move every entry; {float(step[i]):g} is lost in"
+            f" rounding beside {float(flat[i]):g} in {name}; give a larger one, or 'auto'"
         )

@@ -33,11 +33,15 @@ def overwritten(box: Sandbox, functions: Sequence[Any]) -> list[str]:
         )
         stack.enter_context(keep)
         loss = box.loss()  # kept: its graph holds the saved tensors
+    # Statistics of a normalisation: saved, and moved on by the forward pass that does not use them.
+    statistics = {buffer.data_ptr() for buffer, _ in box.moving}
     sentences = {
         f"a tensor of shape {tuple(tensor.shape)} saved for the backward pass{where} is"
         " overwritten in place before it is used"
         for where, tensor, before in saved
-        if tensor.shape == before.shape and not torch.equal(tensor, before)
+        if tensor.shape == before.shape
+        and tensor.data_ptr() not in statistics
+        and not torch.equal(tensor, before)
     }
     del loss
     # A function's own note says more than that of the graph about the same tensor.

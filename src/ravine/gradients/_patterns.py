@@ -9,7 +9,13 @@ from torch import Tensor
 _NEAR = 1e-4  # of the largest entry: two values that differ by less are the same here
 
 
-def pattern(analytic: Tensor, entries: Tensor, numeric: Tensor, sizes: dict[str, int]) -> str:
+def pattern(
+    analytic: Tensor,
+    entries: Tensor,
+    numeric: Tensor,
+    sizes: dict[str, int],
+    noise: float = 0.0,
+) -> str:
     """Return in words how an analytic gradient differs from numeric values.
 
     Args:
@@ -17,6 +23,7 @@ def pattern(analytic: Tensor, entries: Tensor, numeric: Tensor, sizes: dict[str,
         entries: Flat indices of the entries that have a numeric value, int64 [N].
         numeric: Those values [N].
         sizes: Numbers that a factor may be, by what they count, such as the batch.
+        noise: What rounding may add to each numeric value.
 
     >>> a = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     >>> pattern(a, torch.arange(4), -a.flatten(), {})
@@ -24,34 +31,37 @@ def pattern(analytic: Tensor, entries: Tensor, numeric: Tensor, sizes: dict[str,
     >>> pattern(a, torch.arange(4), a.T.flatten(), {})
     'it is the transpose of what it should be'
     """
+    exist = numeric.isfinite()
+    if not exist.any():
+        return "no entry looked at has a numeric value"
+    entries, numeric = entries[exist.to(entries.device)], numeric[exist].double()
     given = analytic.reshape(-1)[entries].double()
-    numeric = numeric.double()
     size = float(torch.maximum(given.abs().max(), numeric.abs().max()))
-    near = _NEAR * size
+    near = max(_NEAR * size, noise)
     if bool((given.abs() <= near).all()):
         return "autograd gives 0 in every entry looked at, where the numeric values are not 0"
     ratio = float((given * numeric).sum() / numeric.square().sum()) if numeric.any() else 0.0
     if ratio and bool(((given - ratio * numeric).abs() <= near).all()):
-        return _factor(ratio, sizes)
+        return _factor(ratio, sizes, max(1e-3, 0.5 * noise / size))
     for words, other in _rearranged(analytic):
         if bool((other.reshape(-1)[entries].double() - numeric).abs().le(near).all()):
             return words
     return _partly(analytic, given, numeric, near)
 
 
-def _factor(ratio: float, sizes: dict[str, int]) -> str:
+def _factor(ratio: float, sizes: dict[str, int], near: float) -> str:
     """Return the words for a constant ratio autograd / numeric."""
-    if abs(ratio + 1) < 1e-3:
+    if abs(ratio + 1) < near:
         return (
             "the sign is wrong: autograd gives -1 times the numeric value in every entry looked at"
         )
     for what, count in sizes.items():
         for value, words in ((count, f"{what}, {count}"), (1 / count, f"1 / {what}, 1 / {count}")):
-            if count > 1 and abs(ratio / value - 1) < 1e-3:
+            if count > 1 and abs(ratio / value - 1) < near:
                 return f"a factor is wrong: autograd gives {ratio:.6g} times it, which is {words}"
-    simple = Fraction(ratio).limit_denominator(16)
-    near = bool(simple) and abs(float(simple) / ratio - 1) < 1e-3
-    shown = str(simple) if near else f"{ratio:.6g}"
+    simple = Fraction(ratio).limit_denominator(16 if near <= 1e-3 else 4)
+    close = bool(simple) and abs(float(simple) / ratio - 1) < near
+    shown = str(simple) if close else f"{ratio:.6g}"
     return f"a factor is wrong: autograd gives {shown} times the numeric value in every entry"
 
 
@@ -84,6 +94,9 @@ def _partly(analytic: Tensor, given: Tensor, numeric: Tensor, near: float) -> st
     share = f"{int(wrong.sum())} of {len(given)} entries looked at are wrong"
     if wrong.any() and bool(zero[wrong].all()):
         return f"a term is left out: {share}, and there autograd gives 0"
+    limit = _limit(given[wrong], numeric[wrong], near)
+    if limit is not None:
+        return f"limited to {limit:.6g}: {share}, all larger than that, and autograd gives it there"
     for axis in range(analytic.ndim):
         if analytic.shape[axis] > 1 and _constant(analytic, axis):
             return (
@@ -97,6 +110,16 @@ def _partly(analytic: Tensor, given: Tensor, numeric: Tensor, near: float) -> st
         return "the numeric values are 0 where autograd's are not"
     low, high = float(ratios.min()), float(ratios.max())
     return f"no single factor: autograd / numeric lies between {low:.4g} and {high:.4g}"
+
+
+def _limit(given: Tensor, numeric: Tensor, near: float) -> float | None:
+    """Return the size to which wrong values are cut, where all of them are."""
+    if not len(given):
+        return None
+    limit = float(given.abs().max())
+    cut = bool((given.abs() >= limit * (1 - 1e-6)).all())
+    same = bool((given.sign() == numeric.sign()).all())
+    return limit if cut and same and bool((numeric.abs() > limit + near).all()) else None
 
 
 def _constant(analytic: Tensor, axis: int) -> bool:

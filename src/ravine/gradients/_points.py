@@ -1,5 +1,6 @@
 """A scalar function at many points that differ from a base in one entry of one tensor."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -96,7 +97,9 @@ def _batched(objective: Objective, which: int, entries: Tensor, moves: Tensor) -
         return objective.pure(others).reshape(())
 
     stacked = points.view(len(entries), *base.shape)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # An operation that vmap runs point by point is slower, and as right.
+        warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
         return torch.vmap(at, randomness="same")(stacked).detach()
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,13 +47,15 @@ class Finding:
 
     @property
     def relative_error(self) -> float | None:
-        """``|a - n| / max(|a|, |n|)``; None without both, 0 where both are 0.
+        """``|a - n| / max(|a|, |n|)``; None without both, 0 where both are 0, NaN where one is NaN.
 
         >>> Finding("w", "backward", "", True, (0,), 1.0, 2.0).relative_error
         0.5
         """
         if self.analytic is None or self.numeric is None:
             return None
+        if isnan(self.analytic) or isnan(self.numeric):
+            return nan
         size = max(abs(self.analytic), abs(self.numeric))
         return abs(self.analytic - self.numeric) / size if size else 0.0
 
@@ -73,7 +75,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checked:
-    """How one tensor was checked."""
+    """How one tensor was checked: every way it was moved could be decided."""
 
     name: str
     shape: tuple[int, ...]
@@ -89,6 +91,7 @@ class Report:
     Args:
         findings: What was found, errors first.
         checked: Every tensor that was checked.
+        undecided: Names of the tensors for which rounding hides whether gradients are right.
         dtype: The dtype the experiments ran in.
         loss: The loss at the point.
         largest_error: The largest difference along a direction, relative to its scale.
@@ -103,11 +106,31 @@ class Report:
     largest_error: float
     evaluations: int
     notices: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether no finding is an error."""
         return not any(finding.error for finding in self.findings)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether gradients were seen to be right: no error, and nothing left unchecked.
+
+        `ok` alone is also true where nothing could be checked.
+        """
+        return self.ok and bool(self.checked) and not self.undecided
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in a few words."""
+        if not self.ok:
+            return "WRONG GRADIENTS"
+        if not self.checked:
+            return "NOTHING WAS CHECKED"
+        if self.undecided:
+            return f"UNDECIDED for {len(self.undecided)} tensors, no error in the others"
+        return "gradients agree"
 
     def frame(self) -> "pd.DataFrame":
         """Return one row per finding."""
@@ -126,24 +149,40 @@ class Report:
         parts = asdict(self)
         for one, made in zip(self.findings, parts["findings"], strict=True):
             made["relative_error"] = one.relative_error
-        return {"ok": self.ok, **_plain(parts)}
+        return {"ok": self.ok, "agrees": self.agrees, **_plain(parts)}
 
     def json(self) -> str:
         """Return the report as JSON text."""
         return json.dumps(self.document(), indent=1, allow_nan=False)
 
+    @property
+    def why_unchecked(self) -> str | None:
+        """Why nothing was checked, None where something was."""
+        if self.checked:
+            return None
+        causes = ("randomness", "precision")
+        said = [one.evidence for one in self.findings if one.error or one.cause in causes]
+        return next(iter(said), "no parameter and no float input has a gradient")
+
     def __str__(self) -> str:
+        return "\n".join(
+            [
+                self._headline(),
+                *(f"notice: {notice}" for notice in self.notices),
+                *map(str, self.findings),
+            ]
+        )
+
+    def _headline(self) -> str:
+        if self.ok and not self.checked:
+            return f"{self.verdict}: {self.why_unchecked}"
         entries = sum(one.entries for one in self.checked)
         tensors = f"{len(self.checked)} tensors by random directions"
         also = f" and {entries:,} entries one by one" if entries else ""
-        verdict = "gradients agree" if self.ok else "WRONG GRADIENTS"
-        lines = [
-            f"{verdict}: {tensors}{also} in {self.dtype}, {self.evaluations:,} evaluations,"
-            f" largest relative error {self.largest_error:.1e}",
-            *(f"notice: {notice}" for notice in self.notices),
-            *map(str, self.findings),
-        ]
-        return "\n".join(lines)
+        return (
+            f"{self.verdict}: {tensors}{also} in {self.dtype}, {self.evaluations:,} evaluations,"
+            f" largest relative error {self.largest_error:.1e}"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ravine.core.errors import ModelError, first_line
-
-Part = Tensor | Any
+from ravine.gradients._nested import mapped, named_tensors
+from ravine.gradients._tied import call_with, places
 
 
 class Whole(nn.Module):
@@ -30,8 +30,9 @@ class Whole(nn.Module):
         self.loss = loss
 
     def forward(self, inputs: Sequence[Any], targets: Any) -> Tensor:
-        """Return the loss of a batch."""
-        return self.loss(call_model(self.model, inputs), targets)
+        """Return the loss of a batch; model and loss get copies, which they may write to."""
+        given, aims = (mapped(part, torch.clone) for part in (inputs, targets))
+        return self.loss(call_model(self.model, given), aims)
 
 
 def call_model(model: nn.Module, inputs: Sequence[Any]) -> Any:
@@ -56,6 +57,7 @@ class Sandbox:
         moving: Buffers that an evaluation changes, with the values put back before each.
         hold_all: Whether Python's and NumPy's generators are held too.
         draws: Whether an evaluation may draw random numbers, so that generators are seeded.
+        takes_gradients: Whether an evaluation takes gradients itself, which needs a graph.
     """
 
     whole: Whole
@@ -68,6 +70,7 @@ class Sandbox:
     moving: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     hold_all: bool = False
     draws: bool = True
+    takes_gradients: bool = False
 
     def loss(self) -> Tensor:
         """Return the loss at what the subjects hold now, with its graph where one is kept."""
@@ -76,7 +79,17 @@ class Sandbox:
 
     def forward(self) -> Tensor:
         """Return the loss from wherever buffers and generators stand."""
-        return self.whole(self.inputs, self.targets)
+        if torch.is_grad_enabled():
+            return self.whole(self.inputs, self.targets)
+        if not self.takes_gradients:
+            try:
+                return self.whole(self.inputs, self.targets)
+            except RuntimeError:  # that of torch.autograd.grad where there is no graph, perhaps
+                self.hold()
+        with torch.enable_grad():
+            loss = self.whole(self.inputs, self.targets).detach()
+        self.takes_gradients = True
+        return loss
 
     def hold(self) -> None:
         """Put every buffer and generator to where an evaluation starts."""
@@ -103,23 +116,19 @@ class Sandbox:
         """Return the loss as a function of the subjects, for `torch.vmap`."""
         if self.draws:
             self._seed_all()
-        names = [name for name, one in self.whole.named_parameters() if one.requires_grad]
-        count = len(names)
-        table = dict(zip(names, parts[:count], strict=True)) | self._own_buffers(parts)
-        inputs, left = _with_inputs(self.inputs, list(parts[count:]))
-        assert not left
-        return torch.func.functional_call(self.whole, table, (inputs, self.targets))
+        count = sum(one.requires_grad for one in self.whole.parameters())
+        tensors = dict(zip(map(id, self.subjects[:count]), parts[:count], strict=True))
+        left = iter(parts[count:])
+        inputs = mapped(self.inputs, lambda one: next(left) if one.is_floating_point() else one)
+        tensors |= self._own_buffers(parts)
+        return call_with(self.whole, places(self.whole), tensors, (inputs, self.targets))
 
-    def _own_buffers(self, parts: Sequence[Tensor]) -> dict[str, Tensor]:
+    def _own_buffers(self, parts: Sequence[Tensor]) -> dict[int, Tensor]:
         """Return a copy of every moving buffer that vmap sees as belonging to the point."""
         if not self.moving:
             return {}
         tie = parts_sum(parts) * 0
-        return {
-            name: (buffer + tie.to(buffer.dtype)).clone()
-            for name, buffer in self.whole.named_buffers()
-            if any(buffer is one for one, _ in self.moving)
-        }
+        return {id(one): (one + tie.to(one.dtype)).clone() for one, _ in self.moving}
 
 
 def parts_sum(parts: Sequence[Tensor]) -> Tensor:
@@ -136,7 +145,7 @@ def sandbox(
         ModelError: The model cannot be copied.
     """
     whole = Whole(_copied("model", model, dtype), _copied("loss", loss, dtype))
-    *inputs, targets = [_converted(part, dtype, keep=False) for part in batch]
+    *inputs, targets = [mapped(part, lambda one: _converted(one, dtype)) for part in batch]
     made = Sandbox(whole, inputs, targets, dtype, seed)
     for name, parameter in whole.named_parameters():
         parameter.grad = None
@@ -144,32 +153,12 @@ def sandbox(
             parameter.data = parameter.data.contiguous()
             made.names.append(name.removeprefix("model."))
             made.subjects.append(parameter)
-    for name, tensor in float_inputs(inputs):
-        made.names.append(name)
-        made.subjects.append(tensor.requires_grad_())
+    own = inputs[0] if len(inputs) == 1 else inputs
+    for name, tensor in named_tensors(own, "input"):
+        if tensor.is_floating_point():
+            made.names.append(name)
+            made.subjects.append(tensor.requires_grad_())
     return made
-
-
-def float_inputs(inputs: Sequence[Any]) -> Iterator[tuple[str, Tensor]]:
-    """Yield name and tensor of every input that can have a gradient."""
-    for i, part in enumerate(inputs):
-        own = "input" if len(inputs) == 1 else f"input[{i}]"
-        for key, one in part.items() if isinstance(part, Mapping) else [(None, part)]:
-            if isinstance(one, Tensor) and one.is_floating_point():
-                yield own if key is None else f"{own}[{key!r}]", one
-
-
-def _with_inputs(inputs: Sequence[Any], tensors: list[Tensor]) -> tuple[list[Any], list[Tensor]]:
-    """Return inputs with their float tensors replaced in order, and the tensors left over."""
-
-    def put(one: Any) -> Any:
-        return tensors.pop(0) if isinstance(one, Tensor) and one.is_floating_point() else one
-
-    made = [
-        {k: put(v) for k, v in part.items()} if isinstance(part, Mapping) else put(part)
-        for part in inputs
-    ]
-    return made, tensors
 
 
 def _copied(what: str, thing: Any, dtype: torch.dtype) -> Any:
@@ -183,29 +172,63 @@ def _copied(what: str, thing: Any, dtype: torch.dtype) -> Any:
         if isinstance(value, Tensor) and not value.is_leaf
     }
     try:
-        made = copy.deepcopy(thing, memo)
+        with torch.no_grad():  # or copies of torch.jit parameters hang on the originals
+            made = copy.deepcopy(thing, memo)
     except Exception as error:
         raise ModelError(
             f"{what}: the check works on a copy, and copy.deepcopy raised {first_line(error)};"
             " give a module that can be copied"
         ) from error
-    made = made.to(dtype)
+    for own, theirs in zip(made.parameters(), thing.parameters(), strict=True):
+        own.requires_grad_(theirs.requires_grad)
+    _cast_all(made, dtype)
     for module in made.modules():
-        for name, value in list(vars(module).items()):
-            if isinstance(value, Tensor):  # a constant that is no buffer
-                vars(module)[name] = _converted(value, dtype, keep=True)
+        _convert_constants(module, dtype)
+        _stop_iterations(module)
     return made
 
 
-def _converted(part: Any, dtype: torch.dtype, *, keep: bool) -> Any:
-    """Return a copy with float tensors in a dtype; `keep` keeps whether they need gradients."""
-    if isinstance(part, Mapping):
-        return {key: _converted(one, dtype, keep=keep) for key, one in part.items()}
-    if not isinstance(part, Tensor):
-        return part
-    made = part.detach().clone(memory_format=torch.contiguous_format)
-    made = made.to(dtype) if made.is_floating_point() else made
-    return made.requires_grad_(part.requires_grad) if keep and part.is_leaf else made
+def _cast_all(module: nn.Module, dtype: torch.dtype) -> None:
+    """Convert parameters and buffers.
+
+    ``module.to`` would cut the imaginary part of complex buffers off, and untie tied ones.
+    """
+    done: dict[int, tuple[Tensor, Tensor]] = {}  # the first keeps its identity from being reused
+
+    def cast(tensor: Tensor) -> Tensor:
+        return done.setdefault(id(tensor), (tensor, _cast(tensor, dtype)))[1]
+
+    module._apply(cast)
+
+
+def _convert_constants(module: nn.Module, dtype: torch.dtype) -> None:
+    """Convert the tensors of a module that are neither parameters nor buffers."""
+    for name, value in list(vars(module).items()):
+        if isinstance(value, Tensor):
+            needs = value.is_leaf and value.requires_grad
+            vars(module)[name] = _converted(value, dtype).requires_grad_(needs)
+
+
+def _stop_iterations(module: nn.Module) -> None:
+    """Let spectral normalisation take its singular vectors as they stand.
+
+    In training mode it improves them at each evaluation, by the weight, and by design gives no
+    gradient for that: differences of such a loss say nothing about its gradient.
+    """
+    for one in (module, *module._forward_pre_hooks.values()):
+        if hasattr(one, "n_power_iterations"):
+            one.n_power_iterations = 0
+
+
+def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a contiguous copy without graph, in a dtype where it is float or complex."""
+    return _cast(tensor.detach().clone(memory_format=torch.contiguous_format), dtype)
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    if tensor.is_complex():
+        return tensor.to(dtype.to_complex())
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def _generators(whole: nn.Module) -> list[torch.Generator]:

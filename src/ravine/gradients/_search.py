@@ -6,21 +6,37 @@ import torch
 from torch import Tensor
 
 from ravine.gradients._listening import Listener
-from ravine.gradients._place import TOLERANCE, Place, Slope
+from ravine.gradients._place import Place
 from ravine.gradients._points import values_at
+from ravine.gradients._slope import SAFETY, TOLERANCE, Slope
 
 MOST_FOUND = 8  # wrong entries looked up in a tensor where many are
+MOST_REFINED = 32  # entries of a tensor that are looked at closely one by one
 MOST_COMPARED = 512  # entries whose numeric value is taken to see a pattern
 
 
 @dataclass(frozen=True)
 class Wrong:
-    """Entries of a tensor that are wrong, each confirmed, and numeric values of a sample."""
+    """Entries of a tensor that are wrong, each confirmed, and numeric values of a sample.
+
+    Args:
+        entries: Flat indices.
+        slopes: Of these entries.
+        sampled: Flat indices of the sample [N].
+        numeric: Their numeric values [N].
+        noise: What rounding may add to each of these.
+    """
 
     entries: list[int]
     slopes: list[Slope]
     sampled: Tensor
     numeric: Tensor
+    noise: float
+
+    def hidden(self, gradient: Tensor) -> bool:
+        """Return whether rounding hides most of what entries of a gradient show."""
+        largest = max(float(gradient.abs().max()), float(self.numeric.abs().max()) - self.noise)
+        return self.noise > 0.3 * largest
 
 
 def wrong_entries(
@@ -33,23 +49,27 @@ def wrong_entries(
     """
     found: list[int] = []
     slopes: list[Slope] = []
-    waiting = [torch.arange(place.base[which].numel())]
+    waiting = [place.entries(which)]
     while waiting and len(found) < MOST_FOUND:
         group = waiting.pop()
         if len(group) == 1:
             slope = place.pair(which, int(group))
-            if not slope.agrees and not slope.kink:
+            if slope.wrong and not slope.kink:
                 found.append(int(group))
                 slopes.append(slope)
             continue
         waiting += disagreeing_halves(place, which, group, generator)
-    sampled = _sample(place.base[which].numel(), found, generator)
-    return Wrong(found, slopes, sampled, numeric_entries(place, which, sampled, listener))
+    sampled = _sample(place.entries(which), found, generator)
+    numeric = numeric_entries(place, which, sampled, listener)
+    return Wrong(found, slopes, sampled, numeric, entry_noise(place, which))
 
 
 def numeric_entries(place: Place, which: int, entries: Tensor, listener: Listener) -> Tensor:
-    """Return central differences of the loss by some entries of one tensor [N]."""
-    step = torch.finfo(place.box.dtype).eps ** (1 / 3)
+    """Return central differences of the loss by some entries of one tensor [N].
+
+    At the edge of its domain, where these are NaN, one-sided derivatives stand for the first ones.
+    """
+    step = place.entry_step(which)
     flat = place.base[which].view(-1)[entries]
     width = step * flat.abs().clamp(min=place.scales[which])
     up, down = (flat + width) - flat, (flat - width) - flat
@@ -58,7 +78,15 @@ def numeric_entries(place: Place, which: int, entries: Tensor, listener: Listene
     ).double()
     place.evaluations += 2 * len(entries)
     high, low = values.view(2, -1)
-    return (high - low) / (up - down).double()
+    made = (high - low) / (up - down).double()
+    for i in made.isnan().nonzero().flatten().tolist()[:MOST_REFINED]:
+        made[i] = place.pair(which, int(entries[i])).numeric
+    return made
+
+
+def entry_noise(place: Place, which: int) -> float:
+    """Return what rounding may add to a numeric value of a tensor's entries."""
+    return SAFETY * place.noise(which) / (place.entry_step(which) * place.scales[which])
 
 
 def suspects(place: Place, which: int, entries: Tensor, numeric: Tensor) -> list[int]:
@@ -67,10 +95,9 @@ def suspects(place: Place, which: int, entries: Tensor, numeric: Tensor) -> list
     assert gradient is not None
     given = gradient.view(-1)[entries].double()
     tolerance = TOLERANCE[place.box.dtype]
-    step = torch.finfo(place.box.dtype).eps ** (1 / 3) * place.scales[which]
     typical = float(gradient.double().square().mean().sqrt())
     allowed = 10 * tolerance * torch.maximum(given.abs(), numeric.abs())
-    allowed += 10 * tolerance * typical + 10 * place.noise / step
+    allowed += 10 * tolerance * typical + entry_noise(place, which)
     excess = (given - numeric).abs() - allowed
     excess[numeric.isnan()] = float("inf")
     order = excess.argsort(descending=True)
@@ -88,8 +115,8 @@ def disagreeing_halves(
     ]
 
 
-def _sample(count: int, found: list[int], generator: torch.Generator) -> Tensor:
-    if count <= MOST_COMPARED:
-        return torch.arange(count)
-    drawn = torch.randint(count, (MOST_COMPARED // 2,), generator=generator)
-    return torch.cat([torch.tensor(found, dtype=torch.int64), drawn]).unique()
+def _sample(entries: Tensor, found: list[int], generator: torch.Generator) -> Tensor:
+    if len(entries) <= MOST_COMPARED:
+        return entries
+    drawn = torch.randint(len(entries), (MOST_COMPARED // 2,), generator=generator)
+    return torch.cat([torch.tensor(found, dtype=torch.int64), entries[drawn]]).unique()

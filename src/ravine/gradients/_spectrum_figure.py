@@ -36,7 +36,8 @@ def density_figure(table: pd.DataFrame, size: int) -> "Figure":
     counts = table["density"] * size
     chart.add_scatter(x=table["eigenvalue"], y=counts, mode="lines", line=LINE, name="density")
     top = counts.max()
-    chart.update_yaxes(type="log", exponentformat="power", range=_decades(top, 6))
+    # One label a decade: Plotly's own ones between them lie on each other here.
+    chart.update_yaxes(type="log", exponentformat="power", dtick=1, range=_decades(top, 6))
     return chart
 
 

@@ -10,8 +10,8 @@ from ravine.gradients._report import Finding
 from ravine.gradients._sandbox import Sandbox
 
 
-def hold_still(box: Sandbox) -> list[Finding]:
-    """Find what changes between evaluations, hold it, and return a note for each kind.
+def hold_still(box: Sandbox) -> tuple[list[Finding], bool]:
+    """Find what changes between evaluations, hold it; return a note for each kind, and success.
 
     Buffers that an evaluation writes are put back before each; generators are seeded. What still
     differs then draws on randomness that cannot be held.
@@ -29,7 +29,19 @@ def hold_still(box: Sandbox) -> list[Finding]:
     notes = []
     if changed:
         notes.append(_mode([name for name, _, _ in changed], first, moved))
-    return notes + _randomness(box, first)
+    random_notes, steady = _randomness(box, first)
+    return notes + random_notes, steady
+
+
+def hold_alike(box: Sandbox, other: Sandbox) -> None:
+    """Hold in a sandbox what is held in another one of the same model."""
+    box.hold_all, box.draws = other.hold_all, other.draws
+    buffers = dict(box.whole.named_buffers())
+    box.moving = [
+        (buffers[name], buffers[name].clone())
+        for name, one in other.whole.named_buffers()
+        if any(one is buffer for buffer, _ in other.moving)
+    ]
 
 
 def _mode(names: list[str], first: Tensor, moved: Tensor) -> Finding:
@@ -48,13 +60,13 @@ def _mode(names: list[str], first: Tensor, moved: Tensor) -> Finding:
     return Finding(statistics[0], "mode", said, error=False)
 
 
-def _randomness(box: Sandbox, first: Tensor) -> list[Finding]:
-    """Return a note where evaluations differ, after holding what can be held."""
+def _randomness(box: Sandbox, first: Tensor) -> tuple[list[Finding], bool]:
+    """Return a note where evaluations differ, after holding what can be held; and success."""
     free = _other_seed(box)
     held = _repeats(box, first)
     if held and _same(free, first):
         box.draws = False
-        return []
+        return [], True
     off = abs(float(free - first))
     if not held:
         box.hold_all = True
@@ -72,7 +84,7 @@ def _randomness(box: Sandbox, first: Tensor) -> list[Finding]:
             " generators seeded; differences of such a loss say nothing about its gradient, so"
             " nothing could be checked: let the model draw from torch's default generator"
         )
-    return [Finding(None, "randomness", said, error=False)]
+    return [Finding(None, "randomness", said, error=False)], held
 
 
 def _other_seed(box: Sandbox) -> Tensor:

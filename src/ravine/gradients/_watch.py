@@ -1,11 +1,13 @@
 """Which module of a model first turns finite values into NaN or infinity."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+
+from ravine.gradients._nested import tensors_in
 
 
 class Watch:
@@ -24,18 +26,20 @@ class Watch:
     def over(self, whole: nn.Module) -> Iterator[None]:
         """Watch the modules inside a whole while a block runs."""
         for name, module in whole.named_modules():
-            if name not in ("", "model"):
-                label = f"{name.removeprefix('model.')} ({type(module).__name__})"
-                self._handles.append(module.register_forward_hook(partial(self._look, label)))
+            if name:
+                look = partial(self._look, _label(name, module))
+                self._handles.append(module.register_forward_hook(look, with_kwargs=True))
         try:
             yield
         finally:
             for handle in self._handles:
                 handle.remove()
 
-    def _look(self, label: str, module: nn.Module, given: Any, made: Any) -> None:
+    def _look(
+        self, label: str, module: nn.Module, given: Any, named: Mapping[str, Any], made: Any
+    ) -> None:
         """Look at a module's tensors now, and at their gradients when they come."""
-        inputs, outputs = list(_tensors(given)), list(_tensors(made))
+        inputs, outputs = tensors_in((given, named)), tensors_in(made)
         weights = list(module.parameters(recurse=False))
         if _finite(inputs) and not _finite(outputs):
             own = "" if _finite(weights) else ", whose own weights are not finite"
@@ -43,7 +47,9 @@ class Watch:
             return
         came: list[bool] = []
         self._hook(outputs, lambda gradient: came.append(_finite([gradient])))
-        self._hook([*inputs, *weights], partial(self._look_back, label, came))
+        # Weights further inside count too: inputs that are integers have no gradient to look at.
+        reached = [*inputs, *module.parameters()]
+        self._hook(reached, partial(self._look_back, label, came))
 
     def _look_back(self, label: str, came: list[bool], gradient: Tensor) -> None:
         if came and all(came) and not _finite([gradient]):
@@ -53,12 +59,10 @@ class Watch:
         self._handles += [one.register_hook(hook) for one in tensors if one.requires_grad]
 
 
-def _tensors(parts: Any) -> Iterator[Tensor]:
-    if isinstance(parts, Tensor):
-        yield parts
-    elif isinstance(parts, tuple | list):
-        for part in parts:
-            yield from _tensors(part)
+def _label(name: str, module: nn.Module) -> str:
+    kind = type(module).__name__
+    own = "the model itself" if name == "model" else name.removeprefix("model.")
+    return f"{own} ({kind})"
 
 
 def _finite(tensors: Sequence[Tensor]) -> bool:

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 from plotly import graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from ravine.core.errors import DataError
 from ravine.reports import _facts as facts
@@ -17,6 +15,7 @@ from ravine.reports._curves import Curves
 from ravine.reports._ranking import Ranking
 from ravine.reports._sensitivity import Sensitivity
 from ravine.reports._stored import StoredStudy, read_stored
+from ravine.reports._templates import rendered
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,8 @@ def write_report(study_folder: str | Path, path: str | Path | None = None) -> Pa
 
 
 def _render(study: StoredStudy) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ravine.reports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
-        study=study,
-        pictures={picture.key: picture for picture in _pictures(study)},
-        tables=tables,
-        facts=facts,
-        plotly=Markup(get_plotlyjs()),
-    )
+    pictures = {picture.key: picture for picture in _pictures(study)}
+    return rendered("report.html", study=study, pictures=pictures, tables=tables, facts=facts)
 
 
 def _pictures(study: StoredStudy) -> Iterator[Picture]:

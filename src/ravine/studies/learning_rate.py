@@ -1,9 +1,8 @@
 """The learning-rate test: short trainings at all rates at once, and a rate with an interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,12 +77,17 @@ class RateTest:
     suggestions: tuple[Suggestion, ...]
 
 
-def run_rate_test(order: RateOrder, notice: Any = lambda _: None) -> RateTest:
+def run_rate_test(
+    order: RateOrder,
+    notice: Callable[[str], None] = lambda _: None,
+    progressed: Callable[[str, int, int], None] = lambda *_: None,
+) -> RateTest:
     """Train every optimizer briefly at every rate on every seed, and suggest rates.
 
     Args:
         order: What to test.
         notice: Called with a sentence when something runs in another way than expected.
+        progressed: Called with what is under way, how many of it are done, and of how many.
 
     Raises:
         SettingError: A setting is wrong.
@@ -101,10 +105,13 @@ def run_rate_test(order: RateOrder, notice: Any = lambda _: None) -> RateTest:
         largest=len(members),
         notice=notice,
     )
-    outcomes = [o for progress in population.run(members) for o in progress.finished]
+    outcomes: list[Outcome] = []
+    for progress in population.run(members):
+        outcomes += progress.finished
+        progressed("short trainings", len(outcomes), len(members))
     validated = bool(len(order.problem.evaluation_rows(seeds[0], "validation")))
     trials = _trials(outcomes, validated=validated)
-    ramps = ramp(order.problem, competing, seeds, order.batch, MOST_STEPS)
+    ramps = ramp(order.problem, competing, seeds, order.batch, MOST_STEPS, progressed)
     return RateTest(
         problem=order.problem.name,
         epochs=epochs,

@@ -4,7 +4,7 @@ Source: Smith 2017, "Cyclical learning rates for training neural networks", arXi
 section 3.3; grown exponentially and smoothed as in fastai.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 
 import numpy as np
@@ -28,6 +28,7 @@ def ramp(
     seeds: Sequence[int],
     batch: int | str | None,
     steps: int,
+    progressed: Callable[[str, int, int], None] = lambda *_: None,
 ) -> pd.DataFrame:
     """Run a ramp from 1e-5 to 10 for every optimizer and seed.
 
@@ -37,18 +38,18 @@ def ramp(
         seeds: One ramp each.
         batch: Rows per step; None for the problem's.
         steps: Steps from the lowest to the highest rate.
+        progressed: Called with ``"ramps"``, how many are done, and of how many.
 
     Returns:
         One row per step: ``optimizer, seed, step, lr, loss, smooth``; a ramp ends early where
         the smoothed loss is 4 times its lowest or the loss not finite.
     """
     rates = np.geomspace(LOWEST, HIGHEST, steps)
-    rows = [
-        (one.name, seed, step, rate, loss, smooth)
-        for one in competing
-        for seed in seeds
-        for step, rate, loss, smooth in _run(problem, one, seed, batch, rates)
-    ]
+    runs = [(one, seed) for one in competing for seed in seeds]
+    rows = []
+    for done, (one, seed) in enumerate(runs, start=1):
+        rows += [(one.name, seed, *step) for step in _run(problem, one, seed, batch, rates)]
+        progressed("ramps", done, len(runs))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -19,11 +19,12 @@ def assert_gradients(
 ) -> None:
     """Raise AssertionError where the gradients of a model, a loss and a batch are wrong.
 
-    Takes what `ravine.gradients.check` takes. Kinks, rounding, randomness and moving statistics
-    raise nothing.
+    Takes what `ravine.gradients.check` takes. Kinks and moving statistics raise nothing, nor do
+    rounding and randomness where they leave something to check.
 
     Raises:
-        AssertionError: With the report: each wrong tensor, its entries, the cause and evidence.
+        AssertionError: With the report: each wrong tensor, its entries, the cause and evidence; or
+            nothing was checked, and why.
         RavineError: The model cannot be checked.
 
     >>> import torch
@@ -34,3 +35,5 @@ def assert_gradients(
     report = check(model, loss, batch, full=full, sample=sample, seed=seed)
     if not report.ok:
         raise AssertionError(str(report))
+    if report.why_unchecked is not None:
+        raise AssertionError(f"nothing was checked: {report.why_unchecked}")
