@@ -62,9 +62,7 @@ def test_state_that_a_rule_leaves_alone_or_sets_to_a_number():
     model = Model.random(odd, rng, [(4,)], torch.float64, [dict(odd.hypers)])
     model.states[0]["kept"] += 3.0
     start = model.weights[0].clone()
-    kernel_step(
-        kernel(odd, torch.float64), [model], [[torch.ones(4).double()]], [1]
-    )
+    kernel_step(kernel(odd, torch.float64), [model], [[torch.ones(4).double()]], [1])
     torch.testing.assert_close(model.weights[0], start - 0.3 * torch.ones(4).double())
     for n, value in (("kept", 3.0), ("filled", 0.2), ("count", 1.0)):
         assert torch.equal(model.states[0][n], torch.full((4,), value, dtype=torch.float64))

@@ -129,9 +129,10 @@ def training_batch(
 
 
 def show(report: Report, console: Console) -> None:
-    """Print a report, errors in red."""
+    """Print a report: errors in red, in yellow what could not be decided or checked at all."""
     first, *rest = str(report).splitlines()
-    console.print(first, style="bold green" if report.ok else "bold red", markup=False)
+    colour = "green" if report.agrees else "yellow" if report.ok else "red"
+    console.print(first, style=f"bold {colour}", markup=False)
     for line in rest:
         style = "red" if line.startswith("ERROR") else None
         console.print(line, style=style, markup=False, soft_wrap=True)
