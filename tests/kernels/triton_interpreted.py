@@ -237,7 +237,7 @@ def test_members_in_slots_have_their_own_rows_and_sums(names):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter's NumPy
-@pytest.mark.parametrize("names", [("amsgrad", "clip_value"), ("rprop",), ("lion",)], ids=str)
+@pytest.mark.parametrize("names", [("amsgrad", "clip_value"), ("adamax",), ("lion",)], ids=str)
 def test_nan_and_infinity_are_kept(names):
     chosen = modified(get_rule(names[0]), *names[1:])
     ours = models(chosen, torch.float32, [(6,)])

@@ -24,12 +24,13 @@ CLOSURE = {
     "LevenbergMarquardt": {},
     "LBFGS": {"line_search_fn": "strong_wolfe"},
 }
+RULE = {"Adam": {}}
 BOTH = pytest.mark.parametrize("name", [*MATRIX, *CLOSURE])
 
 
 def made(name, shapes=SHAPES, seed=0):
     parameters = weights(shapes, seed=seed)
-    kind, settings = getattr(ravine.optim, name), {**MATRIX, **CLOSURE}[name]
+    kind, settings = getattr(ravine.optim, name), {**MATRIX, **CLOSURE, **RULE}[name]
     if name == "MuonWithAdamW":
         parameters = [
             {"params": parameters[:1], "use_muon": True},
@@ -43,7 +44,7 @@ def all_of(optimizer):
 
 
 def step(name, optimizer):
-    if name in MATRIX:
+    if name not in CLOSURE:
         give(torch.Generator().manual_seed(1), all_of(optimizer))
         optimizer.step()
         return
@@ -236,6 +237,19 @@ def test_states_of_rules_have_their_parameters_shapes(settings):
         if saved["state"][0][key].shape != optimizer.state_dict()["state"][0][key].shape:
             assert_refused(optimizer, saved, f"{key} in .* of parameter 0 must have the shape")
     assert_refused(stepped((3,)), stepped((600,)).state_dict(), r"must have the shape .*, got")
+
+
+@pytest.mark.parametrize("state", [None, (), "", 0, [1]])
+@pytest.mark.parametrize("name", [*MATRIX, *CLOSURE, "Adam"])
+def test_a_state_that_is_no_mapping_is_refused(name, state):
+    """torch would install it, and stop at the next step."""
+    optimizer = trained(name)
+    saved = trained(name, seed=3).state_dict()
+    saved["state"][0] = state
+    message = f"state of parameter 0 must be a mapping, got {type(state).__name__}; leave out"
+    assert_refused(optimizer, saved, message)
+    saved["state"] = state
+    assert_refused(optimizer, saved, "'state' of the checkpoint must be a mapping")
 
 
 def test_a_lazy_parameter_may_load_what_an_unused_one_wrote():

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import ravine.optim
+from ravine.core.errors import SettingError
 from ravine.optim._live import readable
 from tests.optim.test_launch import assert_equal, pair, step
 
@@ -56,6 +57,27 @@ def one_state_forgotten(parameters, optimizer):
 
 def a_step_changed(parameters, optimizer):
     optimizer.state[parameters[1]]["step"].fill_(7.0)
+
+
+def a_step_elsewhere(parameters, optimizer):
+    step = optimizer.state[parameters[0]]["step"]
+    step.data = torch.tensor(100.0)
+    optimizer.state[parameters[1]]["step"].share_memory_()
+
+
+def a_step_of_whole_numbers(parameters, optimizer):
+    optimizer.state[parameters[1]]["step"] = torch.tensor(3)
+
+
+def state_transposed(parameters, optimizer):
+    optimizer.state[parameters[0]]["exp_avg"].t_()
+
+
+def swapped(parameters, optimizer):
+    """As `Module.to` does where `set_swap_module_params_on_conversion` is on."""
+    other = nn.Parameter(torch.full_like(parameters[0], 0.5))
+    torch.utils.swap_tensors(parameters[0], other)
+    optimizer.kept_by_the_test = other
 
 
 def steps_replaced(parameters, optimizer):
@@ -118,6 +140,7 @@ def group_became_another(_, optimizer):
 CHANGES = [
     *(transposed, reshaped, moved, shared, states_data_replaced, states_replaced),
     *(all_states_forgotten, one_state_forgotten, a_step_changed, steps_replaced),
+    *(a_step_elsewhere, a_step_of_whole_numbers, state_transposed, swapped),
     *(parameter_replaced, list_replaced, list_grown, list_shortened, group_added),
     *(betas_replaced, betas_edited_in_place, decay_set_in_place, rate_in_a_tensor),
     *(group_replaced, group_became_another),
@@ -134,7 +157,7 @@ def test_a_change_between_steps_is_seen(change):
 
 
 def test_it_is_a_prepared_launch_that_sees_them():
-    assert readable()
+    assert readable([torch.zeros(2)])
     made = pair(SQUARE)
     [prepared] = made[1][1]._launches.values()
     step(made)
@@ -199,6 +222,66 @@ def test_a_gradient_that_stays_is_changed_in_place(change):
         assert_equal(made)
 
 
+def test_memory_that_changes_its_dtype_is_seen():
+    """A gradient's address and its memory may be those of the last one, and its dtype another."""
+    flat = torch.ones(8, dtype=torch.float64)
+    weight = nn.Parameter(torch.zeros(8))
+    optimizer = ravine.optim.SGD([weight], lr=1.0)
+    weight.grad = flat.view(torch.float32)[:8]
+    weight.grad.fill_(1.0)
+    for _ in range(3):
+        optimizer.step()
+    weight.grad.data = flat
+    flat.fill_(1.0)
+    optimizer.step()
+    assert weight.tolist() == [-4.0] * 8
+    flat.view(torch.float32).fill_(0.0)
+    weight.data = flat.view(torch.float32)[:8]
+    weight.grad = torch.ones(8)
+    optimizer.step()
+    optimizer.step()
+    weight.data = flat
+    flat.fill_(5.0)
+    weight.grad = torch.ones(8, dtype=torch.float64)
+    optimizer.step()
+    assert weight.tolist() == [4.0] * 8
+
+
+def test_six_dimensions_take_the_long_way():
+    made = pair((1, 2, 1, 2, 1, 2))
+    step(made)
+    assert_equal(made)
+    assert not made[1][1]._launches
+
+
+BAD = {
+    "eps": ["x", None],
+    "betas": [None, (0.9,), torch.ones(3)],
+    "lr": ["0.1", None, torch.ones(2)],
+    "weight_decay": ["0.1", torch.ones(2)],
+}
+
+
+@pytest.mark.parametrize("name, value", [(n, v) for n, values in BAD.items() for v in values])
+@pytest.mark.parametrize("state_dtype", ["float32", "bfloat16"])
+def test_a_setting_that_turns_bad_is_refused_at_every_step(name, value, state_dtype):
+    weight = nn.Parameter(torch.ones(4))
+    optimizer = ravine.optim.Adam([weight], state_dtype=state_dtype)
+    for _ in range(3):
+        weight.grad = torch.ones(4)
+        optimizer.step()
+    before, good = weight.detach().clone(), optimizer.param_groups[0][name]
+    optimizer.param_groups[0][name] = value
+    for _ in range(2):
+        with pytest.raises(SettingError, match=name):
+            optimizer.step()
+    assert torch.equal(weight, before)
+    assert optimizer.state[weight]["step"] == 3
+    optimizer.param_groups[0][name] = good
+    optimizer.step()
+    assert optimizer.state[weight]["step"] == 4
+
+
 def test_a_gradient_of_a_subclass_or_of_another_dtype_takes_the_long_way():
     class Odd(torch.Tensor):
         pass
@@ -247,7 +330,7 @@ def test_two_optimizers_share_parameters():
 
 
 def test_without_the_interfaces_every_step_takes_the_long_way(monkeypatch):
-    monkeypatch.setattr("ravine.optim._optimizer.readable", lambda: False)
+    monkeypatch.setattr("ravine.optim._optimizer.readable", lambda _: False)
     made = pair(SQUARE, VECTOR)
     step(made)
     assert_equal(made)

@@ -168,6 +168,10 @@ def test_groups_added_later():
         (lambda: TorchSchedule(sgd(0.1), cosine, 0), "total_steps must be an integer >= 1, got 0"),
         (lambda: TorchSchedule(sgd(0.1), "warmup:9+cosine", 9), "within 9 steps"),
         (lambda: TorchSchedule(_weights()[0], cosine, 9), "optimizer must be a torch.optim.Opti"),
+        *(
+            (lambda kind=kind: TorchSchedule(kind(_weights()), cosine, 9), f"got {kind.__name__}")
+            for kind in (ravine.optim.LevenbergMarquardt, ravine.optim.NewtonTrustRegion)
+        ),
         (
             lambda: TorchSchedule(sgd(0.1), lambda step, total, base: {"nu": 1.0}, 9),
             "unknown hyper-parameter of a group 'nu'",

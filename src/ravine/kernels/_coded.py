@@ -15,7 +15,7 @@ from ravine.kernels._coded_layout import Coding
 from ravine.kernels._coded_source import coded_source, columns
 from ravine.kernels._kernel import CHUNK, Prepared, grain, kernel_table
 from ravine.kernels._lower import Program, lower
-from ravine.kernels._native import native, torch_function
+from ravine.kernels._native import native, shared_loops
 from ravine.rules import Rule
 
 
@@ -34,7 +34,7 @@ class CodedKernel:
     columns: tuple[str, ...]
     _program: Program = field(repr=False)
     _step: Any = field(repr=False)
-    _loop: int = field(repr=False)
+    _loop: Any = field(repr=False)
 
     def __call__(
         self,
@@ -74,8 +74,8 @@ class CodedKernel:
         )
         counts = (len(plan.chunks), count, grain(plan.chunks[:, 2]))
         places = (tensors.strides[0], *(t.ctypes.data for t in tables), *counts)
-        words = np.array([*places, torch_function("torch_parallel_for"), self._loop], np.int64)
-        return Prepared(self._step, int(words.ctypes.data), (words, *tables))
+        words = np.array([*places, *shared_loops([self._loop])], np.int64)
+        return Prepared(self._step, int(words.ctypes.data), (words, *tables, self._loop))
 
 
 @dataclass(frozen=True, eq=False)

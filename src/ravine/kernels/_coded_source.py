@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ravine.kernels._coded_layout import BLOCK, BLOCKWISE, Coding
 from ravine.kernels._lower import Program
-from ravine.kernels._numba_source import _constants, _constants_row, _indent, _taken
+from ravine.kernels._numba_source import _constants, _constants_row, _indent, _shared, _taken
 
 # Elements decoded at a time: a few arrays of 8 KiB beside each other stay in the cache.
 PIECE = 8 * BLOCK
@@ -36,7 +36,7 @@ _BYTES = {"float32": 4, "uint16": 2, "int8": 1, "uint8": 1}
 # What a step is given, as in `_numba_source`; elementwise rules have one loop over chunks.
 _GIVEN = (
     *("stride", "tensors", "rows", "scalars", "seeds", "chunks", "constants", "pieces", "lines"),
-    *("grain", "parallel_for", "loop"),
+    *("grain", "parallel_for", "forked", "loop"),
 )
 
 
@@ -190,7 +190,7 @@ def _step(program: Program) -> str:
         # An elementwise rule has no sums to read.
         f"    constants_0(doubles(rows + r * {numbers}), doubles(scalars + r * {scalars}),"
         f" doubles(rows), {_constants_row(program, 'float32')})",
-        "call5(parallel_for, 0, pieces, grain, loop, place)",
+        _shared("loop"),
     ]
     head = "@njit(error_model='numpy', cache=True, nogil=True)"
     return f"{head}\ndef step(place):\n{_indent(body, 4)}"

@@ -15,7 +15,7 @@ from ravine.core.errors import SettingError
 from ravine.core.version import __version__
 from ravine.kernels._cache import compiled_with, load_lightly, module_from_source
 from ravine.kernels._lower import Program, lower
-from ravine.kernels._native import native, torch_function
+from ravine.kernels._native import native, shared_loops
 from ravine.kernels._numba_source import numba_source
 from ravine.kernels._pieces import cut
 from ravine.rules import Rule
@@ -41,7 +41,7 @@ class Kernel:
     program: Program
     dtype: torch.dtype
     _step: Any = field(repr=False)
-    _loops: tuple[int, ...] = field(repr=False)
+    _loops: tuple[Any, ...] = field(repr=False)
 
     def __call__(
         self,
@@ -77,8 +77,8 @@ class Kernel:
             kernel_table(scalars, np.float64, (count, len(program.scalars))),
         )
         places = (tensors.strides[0], *(table.ctypes.data for table in tables), *plan.addresses)
-        words = np.array([*places, torch_function("torch_parallel_for"), *self._loops], np.int64)
-        return Prepared(self._step, int(words.ctypes.data), (words, *tables, plan))
+        words = np.array([*places, *shared_loops(self._loops)], np.int64)
+        return Prepared(self._step, int(words.ctypes.data), (words, *tables, plan, self._loops))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,14 @@ taken.
 """
 
 import ctypes
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ravine.kernels._cache import light_cache
@@ -36,8 +38,14 @@ def address_of(function: Any) -> int:
     return found
 
 
-def native(function: Callable[[int, int, int], Any]) -> int:
-    """Return the address of a loop over a range, compiled so that C code can call it.
+# 1 in a child of fork: the threads of the parent are not there, and waiting for them has no end.
+FORKED = np.zeros(1, np.int64)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: FORKED.fill(1))
+
+
+def native(function: Callable[[int, int, int], Any]) -> Any:
+    """Return a loop over a range, compiled so that C code can call it at its ``address``.
 
     Args:
         function: Takes begin, end and an address; its compiled code is cached beside its file.
@@ -49,11 +57,13 @@ def native(function: Callable[[int, int, int], Any]) -> int:
     compiled: Any = CFunc(function, signature, {}, {"error_model": "numpy"})
     compiled._cache = light_cache(function) or compiled._cache
     compiled.compile()
-    _KEPT.append(compiled)
-    return int(compiled.address)
+    return compiled
 
 
-_KEPT: list[Any] = []  # an address holds only as long as its code
+def shared_loops(loops: Sequence[Any]) -> list[int]:
+    """Return what a step's words end with: how loops are shared among threads, and the loops."""
+    ways = [torch_function("torch_parallel_for"), int(FORKED.ctypes.data)]
+    return ways + [int(loop.address) for loop in loops]
 
 
 @cache

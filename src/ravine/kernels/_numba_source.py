@@ -26,10 +26,10 @@ from ravine.kernels._pointers import pointer_to_float64 as doubles, pointer_to_i
 
 # What a step is given, in this order: bytes from one tensor's addresses to the next's, addresses of
 # tables, the numbers of chunks and rows, fewest chunks of a thread, and addresses of the function
-# of torch that shares a loop among threads and of the stages' loops over chunks.
+# of torch that shares a loop among threads, of a word that forbids it, and of the stages' loops.
 _GIVEN = (
     *("stride", "tensors", "rows", "scalars", "chunks", "owners", "constants", "partial", "sums"),
-    *("pieces", "lines", "grain", "parallel_for", "loops"),
+    *("pieces", "lines", "grain", "parallel_for", "forked", "loops"),
 )
 _BYTES = {"float32": 4, "float64": 8}
 
@@ -111,6 +111,12 @@ def _constants_row(program: Program, dtype: str) -> str:
     return f"pointer(constants + r * {program.width * _BYTES[dtype]})"
 
 
+def _shared(loop: str) -> str:
+    """Print a loop over chunks that threads share."""
+    fewest = "max(grain, words(forked)[0] * pieces)"
+    return f"call5(parallel_for, 0, pieces, {fewest}, {loop}, place)"
+
+
 def _step(program: Program, dtype: str) -> str:
     last = len(program.stages) - 1
     tables = {"rows": program.numbers, "scalars": program.scalars, "sums": program.sums}
@@ -121,7 +127,7 @@ def _step(program: Program, dtype: str) -> str:
             "for r in range(lines):",
             f"    constants_{index}({row}, {_constants_row(program, dtype)})",
             *(_share_scalars(program) if index == last else []),
-            f"call5(parallel_for, 0, pieces, grain, given[{len(_GIVEN) - 1 + index}], place)",
+            _shared(f"given[{len(_GIVEN) - 1 + index}]"),
         ]
         if index < last:
             body += _combine(program, stage)

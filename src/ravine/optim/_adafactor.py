@@ -10,6 +10,8 @@ from ravine.optim._groups import Group
 from ravine.optim._loaded_state import NUMBER, Kept
 from ravine.optim._matrix import MatrixOptimizer, State
 from ravine.optim._matrix_checks import check_numbers
+from ravine.optim._states import step_tensor
+from ravine.optim._torch_rules import check_direction
 
 _TORCH_SAYS = {
     "lr": "Learning rate should be >= 0 but is:",
@@ -79,6 +81,7 @@ class Adafactor(MatrixOptimizer):
         super().__init__(params, defaults)
 
     def _check(self, group: Group) -> None:
+        check_direction(group)
         at_least_0 = "[0, inf)"
         bounds = {"lr": at_least_0, "beta2_decay": "(-inf, 0]", "d": "[1, inf)"}
         check_numbers(group, bounds | {"weight_decay": at_least_0}, _TORCH_SAYS)
@@ -97,10 +100,11 @@ class Adafactor(MatrixOptimizer):
         return Kept({"step": NUMBER, "row_var": (row,), "col_var": (column,)})
 
     def _update(self, parameter: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        check_direction(group)
         grad = -grad if group["maximize"] else grad
         if not state:
             state.update(_begin(grad))
-        state["step"] += 1
+        state["step"] = step_tensor(state["step"]) + 1
         t = float(state["step"])
         least, least_scale = group["eps"]
         least = torch.finfo(parameter.dtype).eps if least is None else least

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from operator import is_
 from typing import NamedTuple
 
-from ravine.optim._groups import Group
+from ravine.optim._groups import KEYS_OF_TORCH, Group, check_values
 from ravine.optim._precision import PRECISION
 from ravine.rules import Rule
 
 _CONSTANT = (bool, int, float, str, type(None))
+_NO_NUMBERS = (*KEYS_OF_TORCH, *PRECISION, "maximize")
 
 
 class Asking(NamedTuple):
@@ -53,7 +54,7 @@ class Asked:
                 return False
             if "lr" in group:
                 copy["lr"] = group["lr"]
-            if group != copy:
+            if not _equal(group, copy):
                 return False
         return True
 
@@ -61,6 +62,7 @@ class Asked:
         self._groups, self._copies = list(groups), []
         by_rule: dict[Rule, list[Group]] = {}
         for group in groups:
+            check_values({name: v for name, v in group.items() if name not in _NO_NUMBERS})
             by_rule.setdefault(self._rule_of(group), []).append(group)
         self._found = [
             Asking(rule, asking, not any(name in group for group in asking for name in PRECISION))
@@ -68,6 +70,13 @@ class Asked:
         ]
         if all(map(_constant, groups)):
             self._copies = [dict(group) for group in groups]
+
+
+def _equal(group: Group, copy: Group) -> bool:
+    try:
+        return group == copy
+    except (RuntimeError, ValueError):  # a setting has become an array of several numbers
+        return False
 
 
 def _constant(group: Group) -> bool:

@@ -37,10 +37,11 @@ class Counter:
         for state, view in zip(states, steps.unbind(), strict=True):
             state["step"] = view
         numbers = steps.numpy()
+        double = {"float32": False, "float64": True}[numbers.dtype.name]
         first = None if row_of is None else tensor_of[row_of]
         self._tables = np.array(
             [
-                *(numbers.itemsize, len(numbers), len(tensor_of), table.shape[1]),
+                *(double, len(numbers), len(tensor_of), table.shape[1]),
                 *(numbers.ctypes.data, tensor_of.ctypes.data, table.ctypes.data),
                 0 if first is None else first.ctypes.data,
             ],
@@ -74,9 +75,9 @@ def _count_all(steps, a):  # type: ignore[no-untyped-def]
 def _count(place):  # type: ignore[no-untyped-def]
     """Count a step in the tables of a `Counter`, whose addresses are taken apart here."""
     a = _words(place)
-    if a[0] == 4:
-        return _count_all(_singles(a[4]), a)
-    return _count_all(_doubles(a[4]), a)
+    if a[0]:
+        return _count_all(_doubles(a[4]), a)
+    return _count_all(_singles(a[4]), a)
 
 
 load_lightly(_count)

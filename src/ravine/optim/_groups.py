@@ -129,7 +129,17 @@ def hypers_of(group: Group, rule: Rule) -> dict[str, float]:
         SettingError: When one is no number.
     """
     keys = {name: key_of(rule, name, group) for name in rule.hypers}
-    return {name: _number(key, _at(group, key)) for name, key in keys.items()}
+    return {name: number(key, _at(group, key)) for name, key in keys.items()}
+
+
+def numbers_of(group: Group, rule: Rule) -> list[float]:
+    """Return a group's values in the order of the formula's hyper-parameters.
+
+    Raises:
+        SettingError: When one is no number, or a tuple of them is none.
+    """
+    check_tuples(rule, group)
+    return list(hypers_of(group, rule).values())
 
 
 def places_of(group: Group, rule: Rule) -> list[tuple[str, int | None]]:
@@ -138,7 +148,13 @@ def places_of(group: Group, rule: Rule) -> list[tuple[str, int | None]]:
     return [(key, int(index[:-1]) if index else None) for key, _, index in split]
 
 
-def _number(key: str, value: Any) -> float:
+def number(key: str, value: Any) -> float:
+    """Return a setting as a number.
+
+    Raises:
+        SettingError: When it is none; text is none, though Python would read it.
+    """
+    check_values({key: value})
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -147,7 +163,13 @@ def _number(key: str, value: Any) -> float:
 
 def _at(group: Group, key: str) -> Any:
     name, _, index = key.partition("[")
-    return group[name][int(index[:-1])] if index else group[name]
+    value = group[name]
+    if not index:
+        return value
+    try:
+        return value[int(index[:-1])]
+    except (TypeError, IndexError):
+        raise SettingError(f"{name} must be a tuple of numbers, got {value!r}") from None
 
 
 def _given(group: Group, key: str, value: float) -> Any:

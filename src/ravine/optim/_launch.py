@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ravine.kernels import Kernel, Plan, plan
-from ravine.optim._groups import Group, places_of
+from ravine.optim._groups import Group, number, numbers_of
 from ravine.optim._live import Live
 from ravine.optim._long_way import Leaf
 from ravine.optim._states import State, state_key
+
+# Rates of groups, and all hyper-parameters of each, where they may have changed.
+Settings = tuple[list[float], list[list[float]] | None]
 
 
 class Launch:
@@ -44,7 +47,7 @@ class Launch:
         from ravine.optim._counting import Counter  # noqa: PLC0415  (imports Numba)
 
         rule = compiled.rule
-        self._groups = groups
+        self._rule, self._groups = rule, groups
         self._lists = [group["params"] for group in groups]
         self._states = states
         kept = [leaf.state for leaf in leaves]
@@ -76,10 +79,9 @@ class Launch:
         self._group = number[self._tensor]
         # Where steps are not counted, every one after the first counts as the second.
         self._table = np.full((len(self._tensor), 1 + len(rule.hypers)), 2.0)
-        self._places = [places_of(group, rule) for group in self._groups]
-        self._rates: list[float] = []
         self._rate = list(rule.hypers).index("lr") if "lr" in rule.hypers else None
-        self._read_settings()
+        self._rates: list[float] = []
+        self._begun = False
 
     def step(self, groups: Sequence[Group], states: Mapping[Tensor, State]) -> bool:
         """Update every parameter by one step, if the launch still fits.
@@ -94,10 +96,11 @@ class Launch:
         """
         if not self._same(groups, states):
             return False
+        settings = self._settings(groups)  # before anything changes: one may be refused
         copies = self._live.read()
         if copies is None or not (self._counter is None or self._counter.count()):
             return False
-        self._look_at_settings(groups)
+        self._take(groups, settings)
         # Before the update sweeps the counters out of the processor's caches.
         torch.autograd.graph.increment_version(self._live.parameters)
         if self._scalars.size:
@@ -122,25 +125,31 @@ class Launch:
     def _same_groups(self, groups: Sequence[Group]) -> bool:
         return len(groups) == len(self._groups) and all(map(is_, groups, self._groups))
 
-    def _look_at_settings(self, groups: Sequence[Group]) -> None:
-        """Bring the table up to date, which mostly is: writing it takes longer than looking."""
-        if groups is not self._groups:
-            self._groups = groups
-            self._read_settings()
-        elif self._rate is not None:
-            rates = [float(group["lr"]) for group in groups]
-            if rates != self._rates:
-                self._rates = rates
-                self._table[:, 1 + self._rate] = np.array(rates)[self._group]
+    def _settings(self, groups: Sequence[Group]) -> Settings:
+        """Return the groups' rates, and all their hyper-parameters where others may have changed.
 
-    def _read_settings(self) -> None:
-        """Write the groups' hyper-parameters into the table as they are now."""
-        values = [
-            [float(group[key] if i is None else group[key][i]) for key, i in places]
-            for group, places in zip(self._groups, self._places, strict=True)
-        ]
-        self._rates = [] if self._rate is None else [row[self._rate] for row in values]
-        self._table[:, 1:] = np.array(values).reshape(len(values), -1)[self._group]
+        Raises:
+            SettingError: When one is no number.
+        """
+        rates = [_rate(group) for group in groups] if self._rate is not None else []
+        if groups is self._groups and self._begun:
+            return rates, None
+        return rates, [numbers_of(group, self._rule) for group in groups]
+
+    def _take(self, groups: Sequence[Group], settings: Settings) -> None:
+        """Write settings into the table, where they are new: it takes longer than comparing."""
+        rates, values = settings
+        if values is not None:
+            self._groups, self._begun = groups, True
+            self._table[:, 1:] = np.array(values).reshape(len(values), -1)[self._group]
+        elif rates != self._rates and self._rate is not None:
+            self._table[:, 1 + self._rate] = np.array(rates)[self._group]
+        self._rates = rates
+
+
+def _rate(group: Group) -> float:
+    rate = group["lr"]
+    return rate if type(rate) is float else number("lr", rate)
 
 
 def _gathered(

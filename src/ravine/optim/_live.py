@@ -2,16 +2,16 @@
 
 import ctypes
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ravine.kernels import address_of, torch_function
+from ravine.optim._anatomy import WITHIN, anatomy, picture
 from ravine.optim._memory import gradient
 
 Words = NDArray[np.int64]
@@ -21,9 +21,9 @@ _OF_PYTHON = (
     *("PyObject_GetAttr", "Py_DecRef", "PyErr_Clear"),
     *("PyList_Size", "PyList_GetItem", "PyDict_Next", "PyDict_GetItem"),
 )
-_OF_TORCH = ("data_ptr", "dim", "sizes", "strides", "dtype", "device_type")
+_OF_TORCH = ("data_ptr", "dtype")
 _GRAD = sys.intern("grad")
-LINE = 64  # bytes that come into a processor's cache together
+_LINE = 64  # bytes that come into a processor's cache together
 
 
 class Live:
@@ -31,10 +31,11 @@ class Live:
 
     Args:
         lists: The groups' lists of parameters.
-        parameters: Those with gradients, in that order; of one dtype, on the CPU.
+        parameters: Those with gradients, in that order; of one dtype, on the CPU, of at most five
+            dimensions.
         states: The optimizer's states.
         keys: Keys of the states' tensors, in the order of the kernel's columns.
-        others: Further keys whose values must stay the same objects.
+        others: Further keys whose tensors must stay where they are.
     """
 
     def __init__(
@@ -45,36 +46,46 @@ class Live:
         keys: Sequence[str],
         others: Sequence[str],
     ) -> None:
-        from ravine.optim._reader import read  # noqa: PLC0415  (imports Numba)
+        from ravine.optim._reader import GIVEN, read  # noqa: PLC0415  (imports Numba)
 
         self._read = read
         self.parameters = list(parameters)
         names = [sys.intern(name) for name in (*keys, *others)]
         rows = [states[p] for p in parameters] if names else []
-        held = [[row[name] for name in names] for row in rows]
-        columns = [[objects[k] for objects in held] for k in range(len(keys))]
-        tensors = list(zip(parameters, parameters, *columns, strict=True))
-        self.addresses = _table(tensors, Tensor.data_ptr)
+        held = [[row[name] for name in names] for row in rows] or [[] for _ in parameters]
+        tensors = [[p, p, *h[: len(keys)]] for p, h in zip(parameters, held, strict=True)]
+        self.addresses = np.array([[t.data_ptr() for t in row] for row in tensors], np.int64)
         self._odd = np.zeros(len(parameters), np.int64)
         members = [p for params in lists for p in params]
+        looked_at = [[p, *h] for p, h in zip(parameters, held, strict=True)]
         layouts = _layouts(parameters)
-        every = [*(one for row in tensors for one in row), *(p.grad for p in parameters)]
-        near = _lines(every, rows)
-        tables = [
-            *(np.zeros(3, np.int64), _functions(), _names(parameters[0]), _kind(parameters[0])),
-            *(_ids(lists), np.array([len(params) for params in lists], np.int64)),
-            *(_ids(members), _places(members, parameters)),
-            *(_table(states.items(), id), _ids(rows), _ids(names), _table(held, id)),
-            *(_table(tensors, _implementation), layouts),
-            *(self.addresses, self._odd, near, np.zeros((len(parameters), 4), np.int64)),
-        ]
-        places = [table.ctypes.data for table in tables]
-        counts = [len(lists), len(members), len(states), len(rows), len(names) if rows else 0]
-        counts += [2 + len(keys), layouts.shape[1]]
-        self._tables = np.array(
-            [*counts, *places[:8], id(states), *places[8:], len(near)], np.int64
-        )
-        self._place = self._tables.ctypes.data
+        tables = {
+            "space": np.zeros(4, np.int64),
+            "functions": _functions(),
+            "names": _names(),
+            "lists": _ids(lists),
+            "lengths": np.array([len(params) for params in lists], np.int64),
+            "parameters": _ids(members),
+            "places": _places(members, parameters),
+            "entries": _ids(x for entry in states.items() for x in entry),
+            "dicts": _ids(rows),
+            "keys": _ids(names),
+            "known": _ids(x for row in held for x in row),
+            "pictures": _pictures(looked_at),
+            "layouts": layouts,
+            "addresses": self.addresses,
+            "odd": self._odd,
+            "near": _near([*looked_at, [p.grad for p in parameters]], rows),
+        }
+        numbers = {
+            **{"groups": len(lists), "members": len(members), "entered": len(states)},
+            **{"rows": len(parameters), "held": len(names), "columns": 2 + len(keys)},
+            **{"width": layouts.shape[1], "lines": len(tables["near"]), "states": id(states)},
+            "dtype": _dtype(parameters[0]),
+        }
+        given = numbers | {name: table.ctypes.data for name, table in tables.items()}
+        self._given = np.array([given[name] for name in GIVEN], np.int64)
+        self._place = int(self._given.ctypes.data)
         # Only what is kept alive may be known by its address.
         self._alive = (tables, lists, members, states, list(states.items()), names, rows, held)
 
@@ -98,71 +109,43 @@ class Live:
         return copies
 
 
+def readable(parameters: Sequence[Tensor]) -> bool:
+    """Whether this interpreter and this torch have what is needed to look at parameters."""
+    return _has_interfaces() and all(p.dim() <= WITHIN for p in parameters)
+
+
 @cache
-def readable() -> bool:
-    """Whether this interpreter and this torch have the interfaces that are needed."""
+def _has_interfaces() -> bool:
     try:
+        anatomy()
         _functions()
-        tensor = torch.zeros(2)
-        _negated()
-        return _places_in(tensor) == _places_in(torch.nn.Parameter(tensor))
     except (AttributeError, OSError, ValueError):
         return False
+    return True
 
 
 @cache
 def _functions() -> Words:
-    if sys.implementation.name != "cpython":
-        raise OSError("objects have no address")
     found = [address_of(getattr(ctypes.pythonapi, name)) for name in _OF_PYTHON]
     found += [torch_function(f"aoti_torch_get_{name}") for name in _OF_TORCH]
     return np.array(found, np.int64)
 
 
-def _offset(tensor: Tensor, address: int) -> int:
-    """Return where in a tensor's object an address stands."""
-    words = (ctypes.c_int64 * 4).from_address(id(tensor))
-    return 8 * list(words).index(address)
-
-
-def _places_in(tensor: Tensor) -> tuple[int, int]:
-    """Return where in a tensor's object its implementation and its class stand."""
-    return _offset(tensor, tensor._cdata), _offset(tensor, id(type(tensor)))
-
-
 @cache
-def _negated() -> tuple[int, int]:
-    """Return where in an implementation the bits of its kind stand, and the bit of a negated view.
-
-    Raises:
-        ValueError: When they are not where tensors of three kinds have them.
-    """
-    tensor = torch.zeros(2)
-    kinds = [tensor, torch._neg_view(tensor), tensor.to_sparse()]
-    bits = [torch._C._dispatch_keys(kind).raw_repr() for kind in kinds]
-    words = [list((ctypes.c_uint64 * 24).from_address(kind._cdata)) for kind in kinds]
-    place = list(zip(*words, strict=True)).index(tuple(bits))
-    return 8 * place, bits[0] ^ bits[1]
+def _names() -> Words:
+    """Return the objects that are known by their addresses, and the places in tensors."""
+    found = anatomy()
+    objects = (id(_GRAD), id(None), id(Tensor))
+    return np.array([*objects, *found, found.first, found.words], np.int64)
 
 
-def _names(parameter: Tensor) -> Words:
-    known = (id(_GRAD), id(None), id(Tensor))
-    return np.array([*known, *_places_in(parameter), *_negated()], np.int64)
-
-
-def _kind(parameter: Tensor) -> Words:
-    """Return dtype and device type as the shim numbers them."""
-    cell = np.array([_implementation(parameter)], np.int64)
-    answer = np.zeros(2, np.int64)
+def _dtype(tensor: Tensor) -> int:
+    """Return a dtype as torch's C interface numbers it."""
+    cell, answer = ctypes.c_int64(tensor._cdata), ctypes.c_int32()
     signature = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
-    for i, function in enumerate(_functions()[-2:]):
-        signature(int(function))(cell.ctypes.data, answer[i:].ctypes.data)
-    return answer
-
-
-def _implementation(tensor: Tensor) -> int:
-    # To the shim a tensor is a place in memory that holds this address.
-    return int(tensor._cdata)
+    ask = signature(torch_function("aoti_torch_get_dtype"))
+    ask(ctypes.addressof(cell), ctypes.addressof(answer))
+    return answer.value
 
 
 def _places(members: Sequence[Tensor], parameters: Sequence[Tensor]) -> Words:
@@ -170,28 +153,38 @@ def _places(members: Sequence[Tensor], parameters: Sequence[Tensor]) -> Words:
     return np.array([row_of.get(id(p), -1) for p in members], np.int64)
 
 
-def _ids(objects: Sequence[Any]) -> Words:
+def _ids(objects: Any) -> Words:
     return np.array([id(o) for o in objects], np.int64)
 
 
-def _lines(tensors: Sequence[Tensor | None], others: Sequence[Any]) -> Words:
+def _pictures(tensors: Sequence[Sequence[Tensor]]) -> Words:
+    """Return, per tensor, its object, implementation, storage and memory, and how it lies there."""
+    found = anatomy()
+    return np.array(
+        [
+            [id(t), t._cdata, storage._cdata, storage.data_ptr(), *picture(found, t)]
+            for row in tensors
+            for t in row
+            for storage in [t.untyped_storage()]
+        ],
+        np.int64,
+    )
+
+
+def _near(tensors: Sequence[Sequence[Tensor | None]], others: Sequence[Any]) -> Words:
     """Return where the objects behind tensors lie, cache line by cache line.
 
     They are called for at once, before they are looked at one after the other: a step over large
     tensors has swept them out of the processor's caches. An address that is stale costs nothing.
     """
+    known = anatomy()
     found = [id(other) for other in others]
-    for tensor in tensors:
-        if tensor is not None:
-            found += [id(tensor), id(tensor) + LINE]
-            found += [_implementation(tensor) + LINE * k for k in range(4)]
-            found += [tensor.untyped_storage()._cdata + LINE * k for k in range(2)]
-    return np.array(found, np.int64)
-
-
-def _table(rows: Iterable[Iterable[Any]], number: Callable[[Any], int]) -> Words:
-    found = [[number(o) for o in row] for row in rows]
-    return np.array(found, np.int64).reshape(len(found), len(found[0]) if found else 0)
+    for tensor in (t for row in tensors for t in row if t is not None):
+        body = range(known.storage, known.keys + 8, _LINE // 2)
+        found += [id(tensor) + known.kind, id(tensor) + known.implementation]
+        found += [tensor._cdata + place for place in body]
+        found.append(tensor.untyped_storage()._cdata + known.data)
+    return np.array(list(dict.fromkeys(address // _LINE * _LINE for address in found)), np.int64)
 
 
 def _layouts(parameters: Sequence[Tensor]) -> Words:

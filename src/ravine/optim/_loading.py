@@ -1,6 +1,7 @@
 """What a checkpoint may bring into an optimizer, and what stays the optimizer's own."""
 
 from collections.abc import Callable, Mapping
+from itertools import permutations
 from typing import Any
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from ravine.optim._groups import Group
 from ravine.optim._loaded_state import check_shapes, saved_states
 from ravine.optim._precision import PRECISION
 from ravine.optim._precision_state import shapes_of, uncast
-from ravine.optim._states import States
+from ravine.optim._states import States, state_key
 from ravine.rules import Rule
 
 
@@ -42,6 +43,9 @@ def load(
                 "the checkpoint must be an optimizer's state_dict(), with 'state' and"
                 f" 'param_groups', got {sorted(saved)}"
             )
+        if not isinstance(saved["state"], Mapping):
+            got = type(saved["state"]).__name__
+            raise SettingError(f"'state' of the checkpoint must be a mapping, got {got}")
         adapted.update(adapt(saved))
         return adapted
 
@@ -93,7 +97,7 @@ def as_loaded(defaults: Group, group: Group, saved: Group) -> Group:
 
 
 def check_rule_states(rule: Rule, own: Group, group: Group, saved: dict[str, Any]) -> None:
-    """Check what a checkpoint holds for a group of a rule; what it lacks begins anew.
+    """Check what a checkpoint holds for a group of a rule; a state that it lacks begins anew.
 
     Args:
         rule: Of the group once it is loaded.
@@ -102,11 +106,23 @@ def check_rule_states(rule: Rule, own: Group, group: Group, saved: dict[str, Any
         saved: The checkpoint.
 
     Raises:
-        SettingError: When something has another shape than its parameter.
+        SettingError: When a state is no mapping, something has another shape than its parameter
+            or is no tensor of real numbers, or one of a state's two parts in int8 is missing.
     """
     for name, parameter, state in saved_states(own, group, saved):
         if not is_lazy(parameter):
             check_shapes(name, state, shapes_of(rule, parameter))
+            _check_parts(rule, name, state)
+
+
+def _check_parts(rule: Rule, owner: str, state: Mapping[str, Any]) -> None:
+    for key in [state_key(rule, name) for name in rule.state]:
+        for part, other in permutations((f"{key}_codes", f"{key}_exponents")):
+            if state.get(part) is not None and state.get(other) is None:
+                raise SettingError(
+                    f"{other} must be in the checkpoint's state of {owner}, which has {part};"
+                    " without both the state begins anew"
+                )
 
 
 def restore(states: States, group: Group, own: Group, numbers: list[int], saved: Any) -> None:

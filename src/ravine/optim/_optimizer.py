@@ -39,6 +39,7 @@ from ravine.optim._precision_state import unsettle
 from ravine.optim._precision_steps import CodedSteps
 from ravine.optim._readout import put_back, read_out
 from ravine.optim._states import begin, begin_step, share_member_scalars
+from ravine.optim._torch_rules import check_direction
 from ravine.rules import Rule, ascent_rule
 
 
@@ -90,7 +91,8 @@ class RuleOptimizer(Optimizer):
 
     def _check(self, group: Group) -> None:
         check_names(group, (*self.defaults, *PRECISION))
-        check_values({n: group[n] for n in self.defaults if n not in PRECISION})
+        check_direction(group)
+        check_values({n: group[n] for n in self.defaults if n not in (*PRECISION, "maximize")})
         rule = self._rule_of(group)
         check_precision(rule, group)
         check_tuples(rule, group)
@@ -253,7 +255,7 @@ class RuleOptimizer(Optimizer):
             leaves.append(Leaf(p, grad, state, t, hypers[id(g)]))
         compiled = run(rule, leaves)
         torch.autograd.graph.increment_version([leaf.parameter for leaf in leaves])
-        if compiled is not None and readable():
+        if compiled is not None and readable([leaf.parameter for leaf in leaves]):
             self._launches[rule] = Launch(
                 compiled, groups, leaves, self.state, counted=self._counted
             )

@@ -90,11 +90,11 @@ class CodedLaunch:
 
     def begin_step(self) -> NDArray[np.uint32]:
         """Count the step, look at the settings, and return the seeds of its random numbers."""
+        self._set_hypers()  # first: a setting may be refused
         if self.steps is not None:
             self.steps.add_(1)
             self.table[:, 0] = self.steps.numpy()
         self.counters.add_(_STRIDE)
-        self._set_hypers()
         return seeds(self.counters.numpy(), self.coding.streams)
 
     def end_step(self) -> None:

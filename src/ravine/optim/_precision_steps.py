@@ -19,7 +19,7 @@ from ravine.optim._memory import gradient, kernel_can, wide
 from ravine.optim._precision import coding_for, is_coded
 from ravine.optim._precision_launch import CodedLaunch, Member, layout
 from ravine.optim._precision_state import COUNTER, counter, is_begun, keys_of, read, settle
-from ravine.optim._states import State, state_key
+from ravine.optim._states import State, state_key, step_tensor
 from ravine.rules import Rule, initial_state
 
 States = MutableMapping[Tensor, State]
@@ -129,7 +129,7 @@ class CodedSteps:
             if launch is None or not launch.fits(members, states):
                 launch = self._launches[kind] = self._prepared(kind, members, every, states)
             launch.step()
-            if len(parts) == 1 and kind.by_kernel and readable():
+            if len(parts) == 1 and kind.by_kernel and readable([p for p, _ in members]):
                 self._live[rule] = _Live.of(groups, launch, states)
 
     def _prepared(
@@ -165,9 +165,7 @@ class CodedSteps:
     def _begin(self, rule: Rule, coding: Coding, member: Member, state: State) -> None:
         parameter, group = member
         if self.counted:
-            double = torch.get_default_dtype() == torch.float64  # as in torch
-            step = torch.zeros((), dtype=torch.float64 if double else torch.float32)
-            state["step"] = torch.as_tensor(state.get("step", step)).to("cpu")
+            state["step"] = step_tensor(state.get("step", 0))
         start = initial_state(rule, wide(parameter.detach()), hypers_of(group, rule))
         settle(rule, coding, state, start, parameter)
 

@@ -19,13 +19,29 @@ from ravine.kernels import load_lightly
 from ravine.kernels._pointers import call0, call1, call2, call4
 from ravine.kernels._pointers import pointer_to_int64 as _words
 
+# What `read` is given, in this order: numbers, and addresses of tables. See `read`.
+GIVEN = (
+    *("groups", "members", "entered", "rows", "held", "columns", "width", "lines", "dtype"),
+    *("space", "functions", "names", "lists", "lengths", "parameters", "places"),
+    *("states", "entries", "dicts", "keys", "known", "pictures", "layouts"),
+    *("addresses", "odd", "near"),
+)
+GROUPS, MEMBERS, ENTERED, ROWS, HELD, COLUMNS, WIDTH, LINES, DTYPE = range(9)
+SPACE, FUNCTIONS, NAMES, LISTS, LENGTHS, PARAMETERS, PLACES = range(9, 16)
+STATES, ENTRIES, DICTS, KEYS, KNOWN, PICTURES, LAYOUTS = range(16, 23)
+ADDRESSES, ODD, NEAR = range(23, 26)
+
 # Places in the table of functions, in the order of their names in `_live.py`.
 GET_ATTRIBUTE, RELEASE, CLEAR_ERROR = 0, 1, 2
 LIST_SIZE, LIST_ITEM, DICT_NEXT, DICT_ITEM = 3, 4, 5, 6
-DATA, DIM, SIZES, STRIDES, DTYPE, DEVICE = 7, 8, 9, 10, 11, 12
+DATA_OF, DTYPE_OF = 7, 8
 
-# Of so many dimensions, sizes and strides lie within a tensor's implementation and never move.
-WITHIN = 5
+# Places in the table of names: objects by their addresses, then an `Anatomy`, and its properties.
+GRAD, NOTHING, TENSOR = 0, 1, 2
+IMPLEMENTATION, CLASS, STORAGE, SIZES, STRIDES, DISPATCH, MEMORY, PLAIN = 3, 4, 5, 6, 7, 8, 9, 10
+FIRST, WORDS = 11, 12
+
+PICTURE = 4  # words of a picture before those of the implementation
 
 # Called from compiled code only: what Python would call them by need not be compiled.
 _inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -64,47 +80,54 @@ def _ask(functions, which, tensor, answer):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _laid_out(functions, tensor, answer, layout, views):  # type: ignore[no-untyped-def]
-    """Whether a tensor has a layout's sizes, and its strides where a size is not 1.
-
-    `views` keeps where the tensor's sizes and strides lie, or zeros.
-    """
-    dim = layout[0]
-    if _ask(functions, DIM, tensor, answer) != dim:
+def _unchanged(names, picture):  # type: ignore[no-untyped-def]
+    """Whether a tensor is what it was when its picture was taken, in the same memory."""
+    implementation, storage = picture[1], picture[2]
+    if (
+        _words(picture[0] + names[IMPLEMENTATION])[0] != implementation
+        or _words(implementation + names[STORAGE])[0] != storage
+        or _words(storage + names[MEMORY])[0] != picture[3]
+    ):
         return False
-    sizes, strides = views[0], views[1]
-    if sizes == 0:
-        sizes = _ask(functions, SIZES, tensor, answer)
-        strides = _ask(functions, STRIDES, tensor, answer)
-        if dim <= WITHIN:
-            views[0], views[1] = sizes, strides
-    size, stride = _words(sizes), _words(strides)
-    for i in range(dim):
-        wanted = layout[1 + 2 * i]
-        if size[i] != wanted or (wanted != 1 and stride[i] != layout[2 + 2 * i]):
-            return False
-    return True
+    now = _words(implementation + names[FIRST])
+    differ = 0
+    for i in range(names[WORDS]):
+        differ |= now[i] ^ picture[PICTURE + i]
+    return differ == 0
 
 
 @_inner
 def _gradient(functions, names, parameter):  # type: ignore[no-untyped-def]
-    """Return the address of a gradient's implementation; 0 for None, -1 for anything else.
-
-    `names` holds the addresses of "grad", None and the class Tensor, the places in an object of the
-    implementation and of the class, and the place in an implementation of the bits of its kind,
-    with the bit of a negated view.
-    """
-    found = call2(functions[GET_ATTRIBUTE], parameter, names[0])
+    """Return the address of a gradient's implementation; 0 for None, -1 for anything else."""
+    found = call2(functions[GET_ATTRIBUTE], parameter, names[GRAD])
     if found == 0:
         call0(functions[CLEAR_ERROR])
         return -1
     address = -1
-    if found == names[1]:
+    if found == names[NOTHING]:
         address = 0
-    elif _words(found + names[4])[0] == names[2]:
-        address = _words(found + names[3])[0]
+    elif _words(found + names[CLASS])[0] == names[TENSOR]:
+        address = _words(found + names[IMPLEMENTATION])[0]
     call1(functions[RELEASE], found)  # the parameter goes on holding the implementation
     return address
+
+
+@_inner
+def _as_it_is(names, gradient, layout):  # type: ignore[no-untyped-def]
+    """Whether a gradient is dense, and lies as its parameter where a size is not 1."""
+    dim = layout[0]
+    sizes = _words(gradient + names[SIZES])
+    if (
+        _words(gradient + names[DISPATCH])[0] != names[PLAIN]
+        or _words(gradient + names[FIRST])[0] != dim
+    ):
+        return False
+    strides = _words(gradient + names[STRIDES])
+    for i in range(dim):
+        wanted = layout[1 + 2 * i]
+        if sizes[i] != wanted or (wanted != 1 and strides[i] != layout[2 + 2 * i]):
+            return False
+    return True
 
 
 @_inner
@@ -134,96 +157,80 @@ def _same_entries(functions, states, entries, count, answer):  # type: ignore[no
 
 
 @_inner
-def _lies_there(functions, answer, first, columns, addresses):  # type: ignore[no-untyped-def]
-    """Whether a parameter and its states lie where they did; so their kind is what it was."""
-    for column in range(columns):
-        if column != 1 and (_ask(functions, DATA, first + 8 * column, answer) != addresses[column]):
+def _same_states(a, functions):  # type: ignore[no-untyped-def]
+    """Whether the states of all rows hold the same tensors under the same keys."""
+    held, dicts, keys, known = a[HELD], _words(a[DICTS]), _words(a[KEYS]), _words(a[KNOWN])
+    if held and not _same_entries(functions, a[STATES], _words(a[ENTRIES]), a[ENTERED], a[SPACE]):
+        return False
+    for row in range(a[ROWS] if held else 0):
+        for k in range(held):
+            if call2(functions[DICT_ITEM], dicts[row], keys[k]) != known[row * held + k]:
+                return False
+    return True
+
+
+@_inner
+def _same_tensors(a, names):  # type: ignore[no-untyped-def]
+    """Whether all parameters and what their states hold are what they were."""
+    size = 8 * (PICTURE + names[WORDS])
+    for i in range(a[ROWS] * (1 + a[HELD])):
+        if not _unchanged(names, _words(a[PICTURES] + i * size)):
             return False
     return True
 
 
 @_inner
-def _find(functions, answer, tensor, gradient, address, kind, layout, views):  # type: ignore[no-untyped-def]
-    """Write where a gradient lies now; return whether it can be read as it is.
-
-    `tensor` and `address` are places that hold the gradient's implementation and data, those of
-    the last step until now.
-    """
-    known = _words(tensor)[0] == gradient
-    if not known:
-        _store(tensor, gradient)
-        views[0] = 0
-    data = _ask(functions, DATA, tensor, answer)
-    known = known and _words(address)[0] == data
-    _store(address, data)
+def _find(a, functions, names, gradient, row):  # type: ignore[no-untyped-def]
+    """Write where a gradient lies; return whether it can be read as it is."""
+    cell = a[SPACE] + 24  # to torch's C interface a tensor is a place that holds this address
+    _store(cell, gradient)
+    _store(a[ADDRESSES] + 8 * (row * a[COLUMNS] + 1), _ask(functions, DATA_OF, cell, a[SPACE]))
+    layout = _words(a[LAYOUTS] + 8 * row * a[WIDTH])
     return (
-        known
-        or (
-            _ask(functions, DTYPE, tensor, answer) == kind[0]
-            and _ask(functions, DEVICE, tensor, answer) == kind[1]
-        )
-    ) and _laid_out(functions, tensor, answer, layout, views)
+        _as_it_is(names, gradient, layout) and _ask(functions, DTYPE_OF, cell, a[SPACE]) == a[DTYPE]
+    )
 
 
 @njit(cache=True)
-def read(tables):  # type: ignore[no-untyped-def]
+def read(given):  # type: ignore[no-untyped-def]
     """Write where the gradients lie now; return how many of them must be copied first.
 
     Args:
-        tables: Address of counts and addresses, in the order in which they are taken apart here:
-            numbers of groups, parameters, entries, rows, keys, columns, and words per layout;
-            work space of three words; the C functions; the `names` of `_gradient`; dtype and
-            device type in the shim's numbers; the groups' lists and their lengths; all parameters
-            and the row of each, -1 without a gradient; the dictionary of states with its keys and
-            values; the rows' states, the keys in them and what they hold; the implementations
-            [rows, columns], where gradients are written; the layouts (dimensions, then size and
-            stride of each); the data [rows, columns], where gradients are written; whether a
-            gradient must be copied, written; the addresses of what will be looked at; where sizes
-            and strides of parameters and gradients lie [rows, 4], written; and the number of those
-            addresses.
+        given: Address of what `GIVEN` names: the numbers of groups, parameters, entries of the
+            dictionary of states, rows, keys, columns of addresses, words per layout and cache
+            lines; the dtype; work space of four words; the C functions; names; the groups' lists
+            and their lengths; all parameters and the row of each, -1 without a gradient; the
+            dictionary of states with its keys and values; the rows' states, the keys in them and
+            what they hold; pictures of parameters and what their states hold [rows, 1 + keys]; the
+            layouts (dimensions, then size and stride of each); the data [rows, columns], where
+            gradients are written; whether a gradient must be copied, written; and the cache lines
+            that will be looked at.
 
     Returns:
         The count; -1 where anything else is not as it was.
     """
-    a = _words(tables)
-    groups, members, entered, rows, held, columns, width = a[0], a[1], a[2], a[3], a[4], a[5], a[6]
-    answer, functions, names, kind = a[7], _words(a[8]), _words(a[9]), _words(a[10])
-    parameters, places = _words(a[13]), _words(a[14])
-    near = _words(a[24])
-    for i in range(a[26]):
+    a = _words(given)
+    functions, names, near = _words(a[FUNCTIONS]), _words(a[NAMES]), _words(a[NEAR])
+    for i in range(a[LINES]):
         _prefetch(near[i])
-    if not _same_parameters(functions, _words(a[11]), _words(a[12]), groups, parameters):
+    parameters, places = _words(a[PARAMETERS]), _words(a[PLACES])
+    lists, lengths = _words(a[LISTS]), _words(a[LENGTHS])
+    if not (
+        _same_parameters(functions, lists, lengths, a[GROUPS], parameters)
+        and _same_states(a, functions)
+        and _same_tensors(a, names)
+    ):
         return -1
-    if held and not _same_entries(functions, a[15], _words(a[16]), entered, answer):
-        return -1
-    dicts, keys, known = _words(a[17]), _words(a[18]), _words(a[19])
-    for row in range(rows):
-        for k in range(held):
-            if call2(functions[DICT_ITEM], dicts[row], keys[k]) != known[row * held + k]:
-                return -1
     copied = 0
-    for i in range(members):
+    for i in range(a[MEMBERS]):
         row = places[i]
         gradient = _gradient(functions, names, parameters[i])
         if gradient < 0 or (gradient == 0) != (row < 0):
             return -1
-        if row < 0:
-            continue
-        at = 8 * row * columns
-        first, data = a[20] + at, a[22] + at
-        layout, views = _words(a[21] + 8 * row * width), a[25] + 32 * row
-        if not (
-            _lies_there(functions, answer, first, columns, _words(data))
-            and _laid_out(functions, first, answer, layout, _words(views))
-        ):
-            return -1
-        fine = _find(
-            functions, answer, first + 8, gradient, data + 8, kind, layout, _words(views + 16)
-        )
-        # A negated view has the layout of what it negates.
-        fine = fine and _words(gradient + names[5])[0] & names[6] == 0
-        _store(a[23] + 8 * row, 0 if fine else 1)
-        copied += 0 if fine else 1
+        if row >= 0:
+            fine = _find(a, functions, names, gradient, row)
+            _store(a[ODD] + 8 * row, 0 if fine else 1)
+            copied += 0 if fine else 1
     return copied
 
 

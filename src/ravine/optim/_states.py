@@ -31,10 +31,8 @@ def begin(
         counted: Whether states count their steps.
     """
     state = states[parameter]
-    if counted and "step" not in state:
-        double = torch.get_default_dtype() == torch.float64  # as in torch
-        step_dtype = torch.float64 if double else torch.float32
-        state["step"] = torch.zeros((), dtype=step_dtype, device="cpu")
+    if counted:
+        state["step"] = step_tensor(state.get("step", 0))
     missing = [name for name in rule.kept if state_key(rule, name) not in state]
     if missing:
         start = initial_state(rule, parameter, hypers)
@@ -42,6 +40,19 @@ def begin(
             key = state_key(rule, name)
             state[key] = _shared(states, rule, name, key, start[name])
     return state
+
+
+def step_tensor(steps: Any) -> Tensor:
+    """Return a number of steps as torch begins it, whatever a checkpoint or a hand has put there.
+
+    In half precision or a short integer it could not be counted further.
+
+    Args:
+        steps: A number, or a tensor with one element.
+    """
+    double = torch.float64 in (getattr(steps, "dtype", None), torch.get_default_dtype())
+    dtype = torch.float64 if double else torch.float32  # as in torch
+    return torch.as_tensor(steps, dtype=dtype, device="cpu").reshape(())
 
 
 def _shared(states: States, rule: Rule, name: str, key: str, start: Tensor) -> Tensor:
@@ -74,7 +85,7 @@ def begin_step(
             state[key] = laid_out(state[key], parameter)
     if not counted:
         return state, 1.0 if begins else 2.0
-    state["step"] = torch.as_tensor(state["step"]).to("cpu") + 1
+    state["step"] = state["step"] + 1
     return state, float(state["step"])
 
 

@@ -99,11 +99,24 @@ def modified(
 
 
 def turned(rule: Rule, group: Group) -> Rule:
-    """Return a rule with the direction that a group asks for."""
+    """Return a rule with the direction that a group asks for.
+
+    Raises:
+        SettingError: When ``maximize`` is neither a bool nor None.
+    """
+    check_direction(group)
     # For the same reason the direction of such rules is a setting, which the kernel reads.
     if "maximize" in group and _looks_at_model(rule):
+        group["maximize"] = bool(group["maximize"])  # it reads numbers, and None is none
         return around(rule, _directed)
     return around(rule, modifiers.maximize) if group.get("maximize") else rule
+
+
+def check_direction(group: Group) -> None:
+    """Raise SettingError when ``maximize`` is neither a bool nor None, which is False."""
+    given = group.get("maximize")
+    if given is not None and not isinstance(given, bool):
+        raise SettingError(f"maximize must be True, False or None, got {given!r}")
 
 
 @lru_cache(maxsize=256)

@@ -29,8 +29,8 @@ class TorchSchedule(LRScheduler):
         last_epoch: Steps made before, with groups that have ``initial_lr``; -1 at the start.
 
     Raises:
-        SettingError: An argument is wrong; by `step`, when there were more than `total_steps`, or
-            the schedule returns what a group does not have.
+        SettingError: An argument is wrong, or a group has no ``lr``; by `step`, when there were
+            more than `total_steps`, or the schedule returns what a group does not have.
 
     >>> import torch
     >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2))], lr=0.5, momentum=0.9)
@@ -51,6 +51,11 @@ class TorchSchedule(LRScheduler):
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise SettingError(f"optimizer must be a torch.optim.Optimizer, got {optimizer!r}")
+        if not all("lr" in group for group in optimizer.param_groups):
+            raise SettingError(
+                "optimizer must have a learning rate 'lr' to schedule, got"
+                f" {type(optimizer).__name__}, which has none; step it without a schedule"
+            )
         self.schedule = get_schedule(schedule)
         self.total_steps = integer("total_steps", total_steps, 1)
         self._bases = [_base(group) for group in optimizer.param_groups]
