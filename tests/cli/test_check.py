@@ -78,6 +78,81 @@ def test_full_and_sample(capsys):
     assert "and 15 entries one by one" in capsys.readouterr().out
 
 
+LOSSES = """
+import torch
+
+class Half(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx, g):
+        return g / 2
+
+def right(outputs, targets):
+    return (outputs - targets[:, None]).square().mean()
+
+def wrong(outputs, targets):
+    return right(Half.apply(outputs), targets)
+
+def triple(outputs, targets):
+    return 3 * torch.nn.functional.cross_entropy(outputs, targets)
+
+def softmax(outputs, targets):
+    return triple(outputs, targets)
+
+criterion = torch.nn.MultiMarginLoss()
+number = 3
+"""
+
+
+def test_losses_of_ones_own(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "my_losses.py"
+    path.write_text(LOSSES)
+    monkeypatch.chdir(tmp_path)
+    for loss in (f"{path}:right", "my_losses:right", f"{path}:criterion"):
+        assert run_check(request(model="linear", loss=loss, batch=4)) == 0
+        assert capsys.readouterr().out.startswith("gradients agree")
+    assert run_check(request(model="linear", loss=f"{path}:wrong", batch=4)) == 1
+    assert "Half.backward" in capsys.readouterr().out
+
+
+def test_a_loss_of_ones_own_is_not_taken_for_the_built_in_of_its_name(tmp_path, capsys):
+    path = tmp_path / "my_losses.py"
+    path.write_text(LOSSES)
+    said = []
+    for loss in (f"{path}:triple", f"{path}:softmax", "softmax"):
+        run_check(request(model="mlp:2", loss=loss, batch=4, curvature=True))
+        said.append(capsys.readouterr().out.split("\n", 1)[1])
+    assert said[0] == said[1] != said[2]
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ("hing", "unknown loss 'hing'.*hinge"),
+        ("my.py", "--loss must name a function in its file, as in my.py:loss"),
+        ("no/file.py:loss", "--loss no/file.py:loss: no such file no/file.py"),
+        ("no_such_module:loss", "--loss no_such_module:loss cannot be imported: ModuleNotFound"),
+        ("{}:rihgt", "unknown function of .*'rihgt'.*right"),
+        ("{}:number", "number must be a function of outputs and targets, got a int"),
+        ("{}:Half", "got the class Half; name an instance of it"),
+    ],
+)
+def test_losses_that_cannot_be_had(loss, words, tmp_path):
+    path = tmp_path / "my_losses.py"
+    path.write_text(LOSSES)
+    with pytest.raises(RavineError, match=words):
+        run_check(request(loss=loss.format(path)))
+
+
+def test_the_help_does_not_promise_agreement(capsys):
+    assert run("--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0 where gradients agree" not in said and "exit status is 1 where an error" in said
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -1,5 +1,6 @@
 """Who is named where values are not finite: the model itself, its inputs."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -35,3 +36,23 @@ def test_inputs_that_are_not_finite_are_named():
     x[1, 2] = float("nan")
     found = evidence(own(lambda self, pair: self.layer(pair[1])), ([y, x], y))
     assert "input[1] itself holds such values" in found
+
+
+class Own(torch.autograd.Function):
+    """Square root of what is 0 somewhere, or a division by 0 in its backward."""
+
+    @staticmethod
+    def forward(ctx, x, way):
+        ctx.way = way
+        return x.clone() if way == "backward" else (x - 1e6).sqrt()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g / 0, None
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_a_function_of_ones_own_is_named_with_its_line(way):
+    found = evidence(own(lambda self, x: Own.apply(self.layer(x), way)), data())
+    line = getattr(Own, way).__code__.co_firstlineno
+    assert f"the model itself (Own), in the {way} pass: Own.{way} (test_watch.py:{line})" in found

@@ -7,12 +7,14 @@ import torch
 import typer
 from rich.console import Console
 
+from ravine.cli._named_loss import named_loss
 from ravine.cli._parse import file_to_write
 from ravine.cli._progress import counted
 from ravine.core.errors import ModelError, SettingError
 from ravine.gradients import Report, check, curvature_report, model_graph, objective
 from ravine.problems import Problem
 from ravine.problems._factories import call_factory, find_factory
+from ravine.problems._losses import LOSSES
 
 DEFAULT_ROWS = 16
 MOMENTUM = 0.9  # for which the largest stable rate is told
@@ -35,14 +37,15 @@ class CheckRequest:
 
 
 def run_check(request: CheckRequest) -> int:
-    """Run the command and return its exit status: 0 where gradients agree, 1 where not.
+    """Run the command and return its exit status: 1 where an error was found, else 0.
 
     Raises:
         RavineError: An option is wrong, or the model cannot be checked; exit status 2.
     """
     _check_options(request)
     model = request.model or "mlp"
-    problem = Problem(model, request.data or "digits", loss=request.loss or "softmax")
+    loss = named_loss(request.loss or "softmax")
+    problem = Problem(model, request.data or "digits", loss=loss)
     _refuse_half(model, problem)
     batch = training_batch(problem, request.batch, request.seed)
     errors = Console(stderr=True, highlight=False)
@@ -100,7 +103,7 @@ def _refuse_half(model: str, problem: Problem) -> None:
 def _curvature(problem: Problem, batch: tuple[torch.Tensor, torch.Tensor], seed: int) -> str:
     """Return what the curvature at a seed's initial weights says of rates, as text."""
     # The loss as torch's own class, where it is that: curvlinops knows it.
-    loss = torch.nn.CrossEntropyLoss() if problem.loss_name == "softmax" else problem.loss
+    loss = torch.nn.CrossEntropyLoss() if problem.loss is LOSSES["softmax"] else problem.loss
     # In evaluation, since dropout and a batch's statistics would make another loss of each call.
     at_start = objective(problem.build(seed).eval(), loss, batch)
     return curvature_report(at_start, momentum=MOMENTUM).text()

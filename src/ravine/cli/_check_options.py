@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ravine.cli._options import Data, Loss, Model, Seed
+from ravine.cli._options import PROBLEM, Data, Model, Seed
 
 VERIFY = (
     "Check rules against stored trajectories and against every optimizer library installed.\n\n"
@@ -17,7 +17,8 @@ CHECK = (
     "Check the gradients of a model, its loss and a batch, and name the cause of what is wrong.\n\n"
     "Every parameter tensor and the inputs are tried along random directions; where one disagrees,"
     " entries are tried until the wrong ones are found. Or check an expression: every derivative is"
-    " shown. The exit status is 0 where gradients agree, 1 where one is wrong, 2 on bad input."
+    " shown. The exit status is 1 where an error was found, 2 on bad input, else 0: also where"
+    " rounding or randomness left nothing to check, which the first line says."
 )
 EXAMPLES = "\n\n".join(
     (
@@ -29,6 +30,16 @@ EXAMPLES = "\n\n".join(
     )
 )
 EXPRESSION = "An expression instead of a model"
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOSS",
+        help="softmax, hinge, package.module:function or path/to/file.py:function, called as"
+        " loss(outputs, targets).",
+        show_default="softmax",
+        rich_help_panel=PROBLEM,
+    ),
+]
 
 
 def verify(

@@ -1,7 +1,7 @@
-"""Autograd's gradients of a sandbox, and where in the model they fail or stop being finite."""
+"""Autograd's gradients of a sandbox, and what a backward that raises says."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from ravine.core.errors import first_line
 from ravine.gradients._report import Finding
 from ravine.gradients._sandbox import Sandbox
-from ravine.gradients._watch import Watch
 
 _SHAPES = re.compile(r"got \[([\d, ]*)\] but expected shape compatible with \[([\d, ]*)\]")
 
@@ -40,10 +39,45 @@ def analytic_gradients(box: Sandbox) -> Analytic:
     if not loss.requires_grad:
         return Analytic(float(loss), [None] * len(box.subjects), nodes)
     try:
-        found = torch.autograd.grad(loss, box.subjects, allow_unused=True)
+        return Analytic(float(loss.detach()), gradients_of(loss, box.subjects, box.loss), nodes)
     except Exception as error:  # a user's backward may raise anything
         return Analytic(float(loss.detach()), _singly(box), nodes, _message(error))
-    return Analytic(float(loss.detach()), [_detached(one) for one in found], nodes)
+
+
+def gradients_of(
+    loss: Tensor, subjects: Sequence[Tensor], again: Callable[[], Tensor]
+) -> list[Tensor | None]:
+    """Return autograd's gradients, None where it has none.
+
+    Args:
+        loss: With its graph, which is used up.
+        subjects: What gradients are taken by.
+        again: Gives the loss anew: reentrant checkpoints refuse `torch.autograd.grad`, and so
+            gradients are accumulated in its place.
+    """
+    found: Sequence[Tensor | None]
+    try:
+        found = torch.autograd.grad(loss, subjects, allow_unused=True)
+    except RuntimeError as error:
+        if "use_reentrant=True" not in str(error):
+            raise
+        found = _accumulated(again(), subjects)
+    return [_detached(one) for one in found]
+
+
+def _accumulated(loss: Tensor, subjects: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """Return what `backward` adds to the subjects; every leaf is left as it was."""
+    leaves = [getattr(node, "variable", None) for node in graph_nodes(loss.grad_fn)]
+    reached = {id(one): one for one in (*leaves, *subjects) if one is not None}.values()
+    kept = [one.grad for one in reached]
+    for one in reached:
+        one.grad = None
+    try:
+        loss.backward()
+        return tuple(one.grad for one in subjects)
+    finally:
+        for one, gradient in zip(reached, kept, strict=True):
+            one.grad = gradient
 
 
 def _same(plain: Tensor, loss: Tensor) -> bool:
@@ -85,59 +119,15 @@ def raising_backward(box: Sandbox, analytic: Analytic) -> Finding:
     return Finding(parameter, "backward", evidence, error=True)
 
 
-def not_finite(box: Sandbox, analytic: Analytic, place: str) -> Finding | None:
-    """Return the finding for NaN or infinite values in the loss or a gradient, or None."""
-    bad = [
-        name
-        for name, gradient in zip(box.names, analytic.gradients, strict=True)
-        if gradient is not None and not bool(gradient.isfinite().all())
-    ]
-    finite_loss = torch.tensor(analytic.loss).isfinite().item()
-    if finite_loss and not bad:
-        return None
-    where = _first_culprit(box)
-    if finite_loss:
-        count = f"NaN or infinite gradients in {len(bad)} of {len(box.names)} tensors ({place})"
-    else:
-        count = f"the loss is {analytic.loss} ({place})"
-    first = next(iter(bad), None)
-    if first is None:
-        return Finding(None, "non-finite", f"{count}; {where}", error=True)
-    gradient = analytic.gradients[box.names.index(first)]
-    assert gradient is not None
-    index = tuple(int(i) for i in (~gradient.isfinite()).nonzero()[0])
-    value = float(gradient[index])
-    return Finding(first, "non-finite", f"{count}; {where}", True, index, value)
-
-
-def _first_culprit(box: Sandbox) -> str:
-    """Return in words the first module that turns finite values into others, and which way."""
-    watch = Watch()
-    with watch.over(box.whole), torch.enable_grad():
-        loss = box.loss()
-        if not watch.events and loss.requires_grad:
-            torch.autograd.grad(loss, box.subjects, allow_unused=True)
-    given = [n for n, one in zip(box.names, box.subjects, strict=True) if not one.isfinite().all()]
-    if watch.events:
-        module, way = watch.events[0]
-    elif given:
-        return f"{given[0]} itself holds such values"
-    elif not bool(loss.isfinite()):
-        module, way = "the loss", "in the forward pass"
-    else:
-        module, way = "the loss or code outside any module", "in the backward pass"
-    return f"the first module that makes them is {module}, {way}"
-
-
 def _singly(box: Sandbox) -> list[Tensor | None]:
     """Return the gradients that can be had one by one, None for the others."""
     found: list[Tensor | None] = []
     for subject in box.subjects:
         try:
-            one = torch.autograd.grad(box.loss(), [subject], allow_unused=True)[0]
+            one = gradients_of(box.loss(), [subject], box.loss)[0]
         except Exception:  # the message of the first one is reported
             one = None
-        found.append(_detached(one))
+        found.append(one)
     return found
 
 

@@ -1,13 +1,18 @@
 """The gradient check of a model, a loss and a batch: directions first, then entries."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ravine.gradients._given import check_counts, check_given, check_runs
+from ravine.gradients._held import modules_behind, unmoved
 from ravine.gradients._listening import Listener, Silent
+from ravine.gradients._nested import tensors_in
 from ravine.gradients._report import Report
 from ravine.gradients._run import Run
 from ravine.gradients._sandbox import outside_unmoved, sandbox
@@ -59,17 +64,32 @@ def check(
     """
     check_given(model, loss, batch)
     check_counts(full, sample)
-    with outside_unmoved(), torch.enable_grad():
+    behind = modules_behind(loss)
+    with outside_unmoved(), unmoved(behind), _quiet(), torch.enable_grad():
         run = Run(seed, listener or Silent())
-        own = _own_dtype(model, batch)
-        check_runs(model, sandbox(model, loss, batch, own, seed), batch)
-        narrow = sandbox(model, loss, batch, own, seed)
-        box = run.wide(model, loss, batch, narrow)
+        dtypes = _own_dtypes(model, batch)
+        own = partial(sandbox, model, loss, batch, dtypes[0], seed, mixed=len(dtypes) > 1)
+        with unmoved(behind):
+            check_runs(model, own(), batch)
+            narrow = own()
+            box = run.wide(model, loss, batch, narrow)
         return run.report(model, box, narrow, run.entries_per_tensor(box, full, sample))
 
 
-def _own_dtype(model: nn.Module, batch: Sequence[Any]) -> torch.dtype:
-    """Return the dtype of the first float parameter, else of the first float input."""
-    floats = [p.dtype for p in model.parameters() if p.is_floating_point()]
-    floats += [one.dtype for one in batch if isinstance(one, Tensor) and one.is_floating_point()]
-    return floats[0] if floats else torch.float32
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out a warning about evaluations without gradients, which the check makes on purpose."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "None of the inputs have requires_grad=True")
+        yield
+
+
+def _own_dtypes(model: nn.Module, batch: Sequence[Any]) -> list[torch.dtype]:
+    """Return the float dtypes of the model, the narrowest of parameters first; else of an input."""
+    weights = [one.dtype for one in model.parameters()] or [
+        one.dtype for one in tensors_in(batch[:-1])
+    ]
+    floats = [one for one in weights if one.is_floating_point]
+    first = min(floats, key=lambda one: one.itemsize, default=torch.float32)
+    kept = {one.dtype for one in model.buffers() if one.dtype.is_floating_point}
+    return [first, *({*floats, *kept} - {first})]

@@ -13,13 +13,18 @@ from ravine.gradients._sandbox import Sandbox
 from ravine.gradients._slope import SAFETY, TOLERANCE, Slope
 
 _DATA = Tensor.data.__get__  # type: ignore[attr-defined]
-_CUTS = {Tensor.detach: "detach()", torch.detach: "detach()", _DATA: ".data"}
+_CUTS = {
+    Tensor.detach: "detach()",
+    torch.detach: "detach()",
+    _DATA: ".data",
+    Tensor.item: "item()",
+}
 _SWITCH = torch._C._set_grad_enabled
 _DIRECTIONS = 3  # one alone may by chance leave the loss as it is, but for rounding
 
 
 class _LetThrough(TorchFunctionMode):
-    """Makes `detach()`, `.data` and `torch.no_grad` let gradients through, and notes where."""
+    """Makes `detach()`, `.data`, `item()` and `no_grad` let gradients through, and notes where."""
 
     def __init__(self) -> None:
         super().__init__()

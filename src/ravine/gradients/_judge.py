@@ -43,7 +43,9 @@ def judge(place: Place, generator: torch.Generator) -> Judged:
     together = [place.look(place.direction(place.known, generator)) for _ in range(DIRECTIONS)]
     made.largest = max((one.relative for one in together if one.agrees or one.wrong), default=0.0)
     alone = place.known
-    if all(one.agrees and one.sharp for one in together):
+    # In float32 a small error may cancel in them; where no gradient is, they say little of each.
+    enough = place.largest > 0 and place.box.dtype == torch.float64
+    if enough and all(one.agrees and one.sharp for one in together):
         alone = _hidden(place, max(one.allowed for one in together))
     for which in alone:
         _judge_alone(made, place, which, generator)
@@ -52,7 +54,7 @@ def judge(place: Place, generator: torch.Generator) -> Judged:
 
 def undecided(place: Place, which: int, slope: Slope) -> Finding:
     """Return the note for a tensor whose slope rounding hides."""
-    if slope.size == slope.numeric == 0:
+    if slope.size == slope.numeric == slope.bend == 0:
         said = (
             "undecided: autograd gives 0 here and no step tried changes the loss, so that nothing"
             " shows whether a gradient is right; check at a point where the loss changes"
@@ -99,14 +101,17 @@ def _judge_alone(made: Judged, place: Place, which: int, generator: torch.Genera
 def _decisive(place: Place, which: int, generator: torch.Generator) -> Slope:
     """Return the slope of a tensor that says most: a wrong one, else the least blurred."""
     first = place.look(place.direction([which], generator))
-    if first.sharp:
+    if first.sharp and place.box.dtype == torch.float64:
         return first
     # With the gradient's signs a slope is the largest there is; another random one sees the rest.
-    others = (place.along_gradient(which, generator), place.direction([which], generator))
+    signed = [place.along_gradient(which, generator)] if place.contribution(which) else []
+    others = [*signed, place.direction([which], generator)]
     slopes = [first, *map(place.look, others)]
     wrong = [one for one in slopes if one.wrong]
     differing = [one for one in slopes if one.differs]
-    return min(wrong or differing or slopes, key=lambda one: (isnan(one.blur), one.blur))
+    chosen = wrong or differing or slopes
+    # At a kink it takes another point to tell.
+    return min(chosen, key=lambda one: (one.differs and not one.kink, isnan(one.blur), one.blur))
 
 
 def _hidden(place: Place, allowed: float) -> list[int]:
@@ -116,6 +121,9 @@ def _hidden(place: Place, allowed: float) -> list[int]:
     return [
         which
         for which in place.known
-        if (own := place.contribution(which)) > floor
-        and own * moved[which] / place.scales[which] < 10 * allowed
+        if which in place.faint
+        or (
+            (own := place.contribution(which)) > floor
+            and own * moved[which] / place.scales[which] < 10 * allowed
+        )
     ]

@@ -26,13 +26,23 @@ class Rungs:
 
 @dataclass(frozen=True)
 class Settled:
-    """What the differences settle on; NaN where they are not defined."""
+    """What the differences settle on; NaN where they are not defined.
+
+    Args:
+        derivative: In the middle of both sides.
+        error: Estimated error of it.
+        left: From below.
+        right: From above.
+        kink: Whether these stay apart.
+        bend: How large the one-sided differences are at long steps, beyond rounding.
+    """
 
     derivative: float
     error: float
     left: float
     right: float
     kink: bool
+    bend: float = 0.0
 
 
 def settled(rungs: Rungs, near: float) -> Settled:
@@ -52,8 +62,11 @@ def settled(rungs: Rungs, near: float) -> Settled:
     apart = jump > near + SAFETY * rungs.noise / rungs.steps[best]
     # Curvature makes a jump that shrinks with the step.
     stays = jump > (rungs.steps[best] / rungs.steps[best - 1]) ** 0.5 * before
-    kink = (apart and stays) or _unsettled(rungs, middle)
-    return Settled(middle[best], doubts[best - 1], rungs.left[best], rungs.right[best], kink)
+    # A jump may leave the middle at rest, but neither side.
+    sides = (middle, rungs.left, rungs.right)
+    kink = (apart and stays) or any(_unsettled(rungs, one) for one in sides)
+    left, right, error = rungs.left[best], rungs.right[best], doubts[best - 1]
+    return Settled(middle[best], error, left, right, kink, _bend(rungs))
 
 
 def _doubt(rungs: Rungs, middle: Sequence[float], k: int) -> float:
@@ -63,15 +76,42 @@ def _doubt(rungs: Rungs, middle: Sequence[float], k: int) -> float:
         shrinks = rungs.steps[k] / rungs.steps[k - 1]
         before = shrinks * abs(middle[k - 1] - middle[k - 2])
         change = before if before > change else change
-    return change + rungs.noise / rungs.steps[k]
+    return max(change, _missed(rungs, middle, k)) + rungs.noise / rungs.steps[k]
 
 
-def _unsettled(rungs: Rungs, middle: Sequence[float]) -> bool:
+def _missed(rungs: Rungs, middle: Sequence[float], k: int) -> float:
+    """Return by how much shorter steps differ beyond rounding.
+
+    A step longer than a wavelength sees nothing of it, and does not know; a shorter one has
+    rounding only, which is known.
+    """
+    shorter = range(k + 1, len(middle))
+    beyond = (
+        abs(middle[k] - middle[j]) - SAFETY * rungs.noise / rungs.steps[j]
+        for j in shorter
+        if isfinite(middle[j])
+    )
+    return max(beyond, default=0.0)
+
+
+def _bend(rungs: Rungs) -> float:
+    """Return the size of one-sided differences at the two longest steps, 0 where it is rounding."""
+    return max(
+        abs(side[k]) if abs(side[k]) > SAFETY * rungs.noise / rungs.steps[k] else 0.0
+        for side in (rungs.left, rungs.right)
+        for k in (0, 1)
+    )
+
+
+def _unsettled(rungs: Rungs, slopes: Sequence[float]) -> bool:
     """Return whether differences still change by far at the smallest steps, beyond rounding."""
+    last = range(len(slopes) - 3, len(slopes))
+    if all(abs(slopes[k]) < 0.5 * abs(slopes[k - 1]) for k in last):
+        return False  # it settles on 0
     return all(
-        abs(middle[k] - middle[k - 1])
-        > 0.3 * max(abs(middle[k]), abs(middle[k - 1])) + 2 * SAFETY * rungs.noise / rungs.steps[k]
-        for k in range(len(middle) - 3, len(middle))
+        abs(slopes[k] - slopes[k - 1])
+        > 0.3 * max(abs(slopes[k]), abs(slopes[k - 1])) + 2 * rungs.noise / rungs.steps[k]
+        for k in last
     )
 
 

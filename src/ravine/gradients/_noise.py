@@ -1,14 +1,15 @@
 """The rounding error of a function, measured from its values along a line."""
 
 from collections.abc import Callable
-from math import nan
+from math import comb, nan
 
 import torch
 
 _STRIDES = {
-    torch.float64: (1e-7, 1e-4, 1e-3, 1e-2),
+    torch.float64: (1e-8, 1e-4, 1e-3, 1e-2),
     torch.float32: (1e-5, 1e-4, 1e-3, 1e-2),
 }
+_SMOOTH = 0.03  # rounding leaves about the same in differences of any order
 _POINTS = 10  # of which a kink between two spoils three of seven third differences
 
 
@@ -25,7 +26,8 @@ def noise_along(value: Callable[[float], float], dtype: torch.dtype, size: float
 
     Third differences at small strides leave nothing of a smooth function but its rounding. A cast
     to a narrower dtype inside makes stairs, whose height shows only at strides of their width, so
-    strides grow as long as the noise found is above what a smooth function would leave.
+    strides grow as long as the noise found is above what a smooth function would leave. Where
+    sixth differences leave far less than third ones, it is the function that shows.
 
     Args:
         value: The function at a distance from the point.
@@ -46,15 +48,25 @@ def noise_along(value: Callable[[float], float], dtype: torch.dtype, size: float
         )
         if not bool(values.isfinite().all()):
             return found or nan
-        found = max(found, _noise(values))
+        noise, smooth = _noise(values)
+        found = max(found, noise)
+        if smooth:
+            break
     return found
 
 
-def _noise(values: torch.Tensor) -> float:
-    """Return the noise of values at equal distances."""
+def _noise(values: torch.Tensor) -> tuple[float, bool]:
+    """Return the noise of values at equal distances, and whether a function shows beside it."""
     rises = values.diff()
     jumps = rises != 0
     if bool((jumps[:-1] & ~jumps[1:]).any()):  # stairs, standing still after a jump
-        return float(rises.abs().max())
-    third = float(rises.diff(n=2).abs().median())
-    return 3 * third / 0.6745 / 20**0.5  # 20 = 1 + 9 + 9 + 1 squared terms
+        return float(rises.abs().max()), False
+    third, sixth = (_deviation(values, order) for order in (3, 6))
+    smooth = sixth < _SMOOTH * third
+    return 3 * (sixth if smooth else third), smooth
+
+
+def _deviation(values: torch.Tensor, order: int) -> float:
+    """Return the standard deviation of rounding that leaves such differences of an order."""
+    middle = float(values.diff(n=order).abs().median())
+    return middle / 0.6745 / comb(2 * order, order) ** 0.5  # the sum of squared binomials

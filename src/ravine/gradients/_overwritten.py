@@ -65,12 +65,19 @@ def _noting(function: Any, saved: _Saved) -> Iterator[None]:
         saved.extend((title, t.detach(), t.detach().clone()) for t in tensors if t is not None)
         original(context, *tensors)
 
+    def keep(context: Any, name: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            saved.append((title, value.detach(), value.detach().clone()))
+        object.__setattr__(context, name, value)
+
     function.save_for_backward = save
     backward_class = function._backward_cls
     backward_class.save_for_backward = save
+    backward_class.__setattr__ = keep  # ``context.x = x``
     try:
         yield
     finally:
+        del backward_class.__setattr__
         del backward_class.save_for_backward
         if own is None:
             del function.save_for_backward

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import floor, log10
 
 import torch
 from torch import Tensor
 
 _NEAR = 1e-4  # of the largest entry: two values that differ by less are the same here
+_UNSEEN = 1e-6  # of the largest entry: a disagreement that may be rounding
+_EXPLAINED = 0.01  # of the largest disagreement: what an explanation may leave of it
 
 
 def pattern(
@@ -37,7 +40,10 @@ def pattern(
     entries, numeric = entries[exist.to(entries.device)], numeric[exist].double()
     given = analytic.reshape(-1)[entries].double()
     size = float(torch.maximum(given.abs().max(), numeric.abs().max()))
-    near = max(_NEAR * size, noise)
+    most = float((given - numeric).abs().max())
+    if most <= min(noise, _UNSEEN * size):
+        return "no entry looked at shows it"
+    near = max(min(_NEAR * size, _EXPLAINED * most), noise)
     if bool((given.abs() <= near).all()):
         return "autograd gives 0 in every entry looked at, where the numeric values are not 0"
     ratio = float((given * numeric).sum() / numeric.square().sum()) if numeric.any() else 0.0
@@ -60,8 +66,11 @@ def _factor(ratio: float, sizes: dict[str, int], near: float) -> str:
             if count > 1 and abs(ratio / value - 1) < near:
                 return f"a factor is wrong: autograd gives {ratio:.6g} times it, which is {words}"
     simple = Fraction(ratio).limit_denominator(16 if near <= 1e-3 else 4)
-    close = bool(simple) and abs(float(simple) / ratio - 1) < near
-    shown = str(simple) if close else f"{ratio:.6g}"
+    # A factor next to 1 is not 1: it has the digits that show by how much.
+    beyond = abs(ratio - 1)
+    close = bool(simple) and abs(float(simple) / ratio - 1) < min(near, _EXPLAINED * beyond)
+    digits = max(6, 2 - floor(log10(beyond))) if beyond else 6
+    shown = str(simple) if close else f"{float(f'{ratio - 1:.2g}') + 1:.{digits}g}"
     return f"a factor is wrong: autograd gives {shown} times the numeric value in every entry"
 
 

@@ -6,13 +6,14 @@ ladder of steps from large to small tells rounding, curvature and kinks apart.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from math import isnan, nan
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from ravine.gradients._faint import faint
 from ravine.gradients._formulas import scale_of
 from ravine.gradients._ladder import Rungs, settled
 from ravine.gradients._listening import Listener
@@ -78,6 +79,11 @@ class Place:
     def known(self) -> list[int]:
         """Numbers of the subjects that have an analytic gradient."""
         return [t for t, gradient in enumerate(self.gradients) if gradient is not None]
+
+    @cached_property
+    def faint(self) -> frozenset[int]:
+        """Numbers of the subjects whose gradient is small beside the largest, but no rounding."""
+        return faint(self)
 
     def objective(self, listener: Listener) -> Objective:
         """Return the loss as a function of the subjects, for many points."""
@@ -213,6 +219,7 @@ class Place:
             left=found.left,
             right=found.right,
             kink=found.kink,
+            bend=found.bend,
         )
 
     def _central(self, direction: Direction, step: float) -> Slope:
@@ -227,7 +234,9 @@ class Place:
         ]
         analytic = sum(float(part.sum()) for part in parts)
         size = sum(float(part.norm()) ** 2 for part in parts) ** 0.5
-        scales = Scales.of(self.box.dtype, self.largest)
+        # A faint subject alone is held against itself.
+        largest = 0.0 if self.faint.issuperset(direction) else self.largest
+        scales = Scales.of(self.box.dtype, largest)
         return Slope(analytic, numeric, size, error, scales)
 
     def _random(

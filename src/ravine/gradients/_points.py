@@ -11,8 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ravine.core.errors import first_line
 from ravine.gradients._listening import Listener, Silent
 
-MEMORY = 64 * 2**20  # bytes that the points of one batch may take together, at least one point
-MOST_POINTS = 512  # more at once is no faster, and leaves the processor's cache
+# Bytes that the tensors of one batch of points may take together, at least one point. Convolutions
+# take about as much again as work space: a process grows by at most 64 MiB.
+MEMORY = 24 * 2**20
+MOST_POINTS = 128  # more at once is slower: they leave the processor's cache
 
 
 @dataclass(frozen=True)

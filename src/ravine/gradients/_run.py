@@ -8,24 +8,22 @@ import torch
 from torch import nn
 
 from ravine.core.errors import first_line
-from ravine.gradients._analytic import (
-    Analytic,
-    analytic_gradients,
-    not_finite,
-    raising_backward,
-)
-from ravine.gradients._causes import Diagnosis, hooked, reads_original
+from ravine.gradients._analytic import Analytic, analytic_gradients, raising_backward
+from ravine.gradients._causes import Diagnosis
 from ravine.gradients._detached import frozen, missing_gradient
+from ravine.gradients._finite import not_finite
 from ravine.gradients._judge import DIRECTIONS, Judged, coarseness, judge, undecided
 from ravine.gradients._kinks import kink_findings, no_subgradients
 from ravine.gradients._listening import Listener
+from ravine.gradients._notices import notices_of
+from ravine.gradients._ordinary import ordinary_findings
 from ravine.gradients._own_dtype import own_dtype_findings
 from ravine.gradients._padding import padding_notes, padding_rows
 from ravine.gradients._place import Place
 from ravine.gradients._report import Checked, Finding, Report
 from ravine.gradients._sandbox import Sandbox
 from ravine.gradients._search import MOST_REFINED, entry_noise, numeric_entries, suspects
-from ravine.gradients._steady import hold_alike, hold_still
+from ravine.gradients._steady import hold, hold_still
 from ravine.gradients._widening import wide_sandbox
 
 MOST_ENTRIES = 300_000  # of a full check; above, every tensor is sampled
@@ -102,13 +100,17 @@ class Run:
         notes, steady = hold_still(box)
         self.findings += notes
         analytic = analytic_gradients(box)
-        self._notices_of(model, analytic)
+        for text in notices_of(model, analytic):
+            self.noticed(text)
         checked: list[Checked] = []
         if analytic.raised is not None:
             self.findings.append(raising_backward(box, analytic))
         elif not self._not_finite(box, analytic) and steady:
+            ordinary = self._ordinary(box, analytic)  # before the point is moved
             checked = self._marked(self._compare(box, analytic, entries))
-            self._own_dtype(box, narrow, analytic, {one.name for one in checked if one.agrees})
+            right = {one.name for one in checked if one.agrees}
+            self.findings += [one for one in ordinary if one.parameter in right]
+            self._own_dtype(box, narrow, analytic, right)
         ordered = sorted(self.findings, key=lambda one: not one.error)
         return Report(
             tuple(ordered),
@@ -246,15 +248,23 @@ class Run:
             return True
         return False
 
+    def _ordinary(self, box: Sandbox, analytic: Analytic) -> list[Finding]:
+        """Return what is wrong only where inputs need no gradient."""
+        found, notice = ordinary_findings(box, analytic)
+        if notice is not None:
+            self.noticed(notice)
+        return found
+
     def _own_dtype(
         self, box: Sandbox, narrow: Sandbox, analytic: Analytic, right: set[str]
     ) -> None:
         """Compare the tensors that are right with their gradients in the model's own dtype."""
         if narrow is box:
             return
-        hold_alike(narrow, box)
+        box.hold()  # modules behind the loss are shared by both
+        hold(narrow)
         own = analytic_gradients(narrow)
-        if box.draws and abs(own.loss - analytic.loss) > 1e-3 * abs(analytic.loss):
+        if box.sources and abs(own.loss - analytic.loss) > 1e-3 * abs(analytic.loss):
             return  # torch draws other numbers in another dtype: nothing to compare
         place = f"in {_named(narrow.dtype)}; in float64 they are finite"
         finding = not_finite(narrow, own, place)
@@ -265,19 +275,6 @@ class Run:
             return
         made = own_dtype_findings(narrow, own, analytic, self.rows, self.seed)
         self.findings += [one for one in made if one.parameter in right]
-
-    def _notices_of(self, model: nn.Module, analytic: Analytic) -> None:
-        if reads_original(model, analytic.nodes):
-            self.noticed(
-                "the loss reads parameters of the model itself rather than its outputs; that part"
-                " is held constant, since the check works on a copy; return it from the model"
-            )
-        names = hooked(model)
-        if names:
-            self.noticed(
-                f"hooks on parameters change gradients after what is checked here; {names[0]} has"
-                " one" + (f", and {len(names) - 1} more" if len(names) > 1 else "")
-            )
 
 
 def _put(box: Sandbox, place: Place) -> None:

@@ -1,6 +1,6 @@
 """A copy of model, loss and batch to experiment on: same answers every time, nothing outside moves.
 
-Everything random and every buffer is put back before each evaluation, so that the loss is a
+Everything random, and what modules keep, is put back before each evaluation, so that the loss is a
 function of parameters and inputs alone. The caller's model, loss, batch and generators stay as
 they are.
 """
@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ravine.core.errors import ModelError, first_line
-from ravine.gradients._nested import mapped, named_tensors
+from ravine.gradients._draws import Source, sources_of
+from ravine.gradients._held import Kept, modules_behind, written
+from ravine.gradients._nested import mapped, named_tensors, tensors_in
 from ravine.gradients._tied import call_with, places
 
 
@@ -54,9 +56,11 @@ class Sandbox:
         seed: Fixes everything random in an evaluation.
         names: Of the subjects, trained parameters first, then float inputs.
         subjects: The tensors themselves, contiguous leaves.
-        moving: Buffers that an evaluation changes, with the values put back before each.
-        hold_all: Whether Python's and NumPy's generators are held too.
-        draws: Whether an evaluation may draw random numbers, so that generators are seeded.
+        needed: Whether the caller's own tensor needs a gradient, for each subject.
+        outside: Modules that are not copied, as they stand behind a loss function, by name.
+        moving: Tensors that an evaluation writes to, with the values put back before each.
+        standing: Entries of modules in whose place an evaluation puts something else.
+        sources: Generators that an evaluation may draw from, seeded before each.
         takes_gradients: Whether an evaluation takes gradients itself, which needs a graph.
     """
 
@@ -67,9 +71,11 @@ class Sandbox:
     seed: int
     names: list[str] = field(default_factory=list)
     subjects: list[Tensor] = field(default_factory=list)
+    needed: list[bool] = field(default_factory=list)
+    outside: dict[str, nn.Module] = field(default_factory=dict)
     moving: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    hold_all: bool = False
-    draws: bool = True
+    standing: list[Kept] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     takes_gradients: bool = False
 
     def loss(self) -> Tensor:
@@ -92,20 +98,13 @@ class Sandbox:
         return loss
 
     def hold(self) -> None:
-        """Put every buffer and generator to where an evaluation starts."""
-        if self.draws:
-            self._seed_all()
-        with torch.no_grad():
-            for buffer, kept in self.moving:
-                buffer.copy_(kept)
-
-    def _seed_all(self) -> None:
-        torch.manual_seed(self.seed)
-        for generator in _generators(self.whole):
-            generator.manual_seed(self.seed)
-        if self.hold_all:
-            random.seed(self.seed)
-            np.random.seed(self.seed % 2**32)  # noqa: NPY002 - user code may draw from it
+        """Put every generator, and whatever modules keep, to where an evaluation starts."""
+        for source in self.sources:
+            source.seed(self.seed)
+        for entry in self.standing:
+            entry.put_back()
+        for tensor, values in self.moving:
+            written(tensor, values)
 
     def value(self) -> Tensor:
         """Return the loss without its graph."""
@@ -114,8 +113,7 @@ class Sandbox:
 
     def pure(self, parts: Sequence[Tensor]) -> Tensor:
         """Return the loss as a function of the subjects, for `torch.vmap`."""
-        if self.draws:
-            self._seed_all()
+        self.hold()
         count = sum(one.requires_grad for one in self.whole.parameters())
         tensors = dict(zip(map(id, self.subjects[:count]), parts[:count], strict=True))
         left = iter(parts[count:])
@@ -137,16 +135,34 @@ def parts_sum(parts: Sequence[Tensor]) -> Tensor:
 
 
 def sandbox(
-    model: nn.Module, loss: Callable[..., Any], batch: Sequence[Any], dtype: torch.dtype, seed: int
+    model: nn.Module,
+    loss: Callable[..., Any],
+    batch: Sequence[Any],
+    dtype: torch.dtype,
+    seed: int,
+    *,
+    mixed: bool = False,
 ) -> Sandbox:
     """Return a private copy of model, loss and batch in a dtype, on the model's device.
+
+    Args:
+        model: Copied.
+        loss: Copied where it is a module.
+        batch: Copied.
+        dtype: What floats are converted to.
+        seed: Fixes everything random in an evaluation.
+        mixed: Every tensor keeps its own dtype; `dtype` only tells how exact evaluations are.
 
     Raises:
         ModelError: The model cannot be copied.
     """
-    whole = Whole(_copied("model", model, dtype), _copied("loss", loss, dtype))
-    *inputs, targets = [mapped(part, lambda one: _converted(one, dtype)) for part in batch]
+    to = None if mixed else dtype
+    whole = Whole(_copied("model", model, to), _copied("loss", loss, to))
+    *inputs, targets = [mapped(part, lambda one: _converted(one, to)) for part in batch]
     made = Sandbox(whole, inputs, targets, dtype, seed)
+    made.sources, made.outside = sources_of(whole), modules_behind(loss)
+    made.needed = [one.requires_grad for one in whole.parameters() if one.requires_grad]
+    made.needed += [one.requires_grad for one in tensors_in(batch[:-1]) if one.is_floating_point()]
     for name, parameter in whole.named_parameters():
         parameter.grad = None
         if parameter.requires_grad:
@@ -161,7 +177,7 @@ def sandbox(
     return made
 
 
-def _copied(what: str, thing: Any, dtype: torch.dtype) -> Any:
+def _copied(what: str, thing: Any, dtype: torch.dtype | None) -> Any:
     if not isinstance(thing, nn.Module):
         return thing
     # Tensors with a graph (old-style weight normalisation keeps one) refuse to be copied.
@@ -188,7 +204,7 @@ def _copied(what: str, thing: Any, dtype: torch.dtype) -> Any:
     return made
 
 
-def _cast_all(module: nn.Module, dtype: torch.dtype) -> None:
+def _cast_all(module: nn.Module, dtype: torch.dtype | None) -> None:
     """Convert parameters and buffers.
 
     ``module.to`` would cut the imaginary part of complex buffers off, and untie tied ones.
@@ -201,7 +217,7 @@ def _cast_all(module: nn.Module, dtype: torch.dtype) -> None:
     module._apply(cast)
 
 
-def _convert_constants(module: nn.Module, dtype: torch.dtype) -> None:
+def _convert_constants(module: nn.Module, dtype: torch.dtype | None) -> None:
     """Convert the tensors of a module that are neither parameters nor buffers."""
     for name, value in list(vars(module).items()):
         if isinstance(value, Tensor):
@@ -220,24 +236,20 @@ def _stop_iterations(module: nn.Module) -> None:
             one.n_power_iterations = 0
 
 
-def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a contiguous copy without graph, in a dtype where it is float or complex."""
+def _converted(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a contiguous copy without graph, in a dtype where it is float or complex.
+
+    None: in its own.
+    """
     return _cast(tensor.detach().clone(memory_format=torch.contiguous_format), dtype)
 
 
-def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if dtype is None:
+        return tensor
     if tensor.is_complex():
         return tensor.to(dtype.to_complex())
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-
-def _generators(whole: nn.Module) -> list[torch.Generator]:
-    return [
-        value
-        for module in whole.modules()
-        for value in vars(module).values()
-        if isinstance(value, torch.Generator)
-    ]
 
 
 @contextmanager

@@ -8,10 +8,13 @@ from torch import Tensor
 from ravine.gradients._listening import Listener
 from ravine.gradients._place import Place
 from ravine.gradients._points import values_at
-from ravine.gradients._slope import SAFETY, TOLERANCE, Slope
+from ravine.gradients._slope import SAFETY, Slope
 
 MOST_FOUND = 8  # wrong entries looked up in a tensor where many are
+_SEARCHES = 2  # the errors of a few entries of one size may cancel in one
 MOST_REFINED = 32  # entries of a tensor that are looked at closely one by one
+# Relative disagreement of an entry that is looked at closely.
+_SUSPECT = {torch.float64: 1e-5, torch.float32: 2e-2}
 MOST_COMPARED = 512  # entries whose numeric value is taken to see a pattern
 
 
@@ -47,21 +50,27 @@ def wrong_entries(
     A group whose random direction agrees with the gradient is left out as a whole, so one wrong
     entry of N takes about 2 log2 N slopes.
     """
-    found: list[int] = []
-    slopes: list[Slope] = []
+    found: dict[int, Slope] = {}
+    for _ in range(_SEARCHES):
+        found = found or _halved(place, which, generator)
+    sampled = _sample(place.entries(which), list(found), generator)
+    numeric = numeric_entries(place, which, sampled, listener)
+    noise = entry_noise(place, which)
+    return Wrong(list(found), list(found.values()), sampled, numeric, noise)
+
+
+def _halved(place: Place, which: int, generator: torch.Generator) -> dict[int, Slope]:
+    found: dict[int, Slope] = {}
     waiting = [place.entries(which)]
     while waiting and len(found) < MOST_FOUND:
         group = waiting.pop()
         if len(group) == 1:
             slope = place.pair(which, int(group))
             if slope.wrong and not slope.kink:
-                found.append(int(group))
-                slopes.append(slope)
+                found[int(group)] = slope
             continue
         waiting += disagreeing_halves(place, which, group, generator)
-    sampled = _sample(place.entries(which), found, generator)
-    numeric = numeric_entries(place, which, sampled, listener)
-    return Wrong(found, slopes, sampled, numeric, entry_noise(place, which))
+    return found
 
 
 def numeric_entries(place: Place, which: int, entries: Tensor, listener: Listener) -> Tensor:
@@ -94,10 +103,10 @@ def suspects(place: Place, which: int, entries: Tensor, numeric: Tensor) -> list
     gradient = place.gradients[which]
     assert gradient is not None
     given = gradient.view(-1)[entries].double()
-    tolerance = TOLERANCE[place.box.dtype]
+    tolerance = _SUSPECT[place.box.dtype]
     typical = float(gradient.double().square().mean().sqrt())
-    allowed = 10 * tolerance * torch.maximum(given.abs(), numeric.abs())
-    allowed += 10 * tolerance * typical + entry_noise(place, which)
+    allowed = tolerance * torch.maximum(given.abs(), numeric.abs())
+    allowed += tolerance * typical + entry_noise(place, which)
     excess = (given - numeric).abs() - allowed
     excess[numeric.isnan()] = float("inf")
     order = excess.argsort(descending=True)

@@ -51,6 +51,7 @@ class Slope:
         right: The same from above.
         kink: Whether the one-sided derivatives stay apart, or settle on no value, as the step
             shrinks.
+        bend: One-sided differences at long steps: what a derivative of 0 is small beside.
     """
 
     analytic: float
@@ -61,11 +62,18 @@ class Slope:
     left: float | None = None
     right: float | None = None
     kink: bool = False
+    bend: float = 0.0
+
+    @property
+    def typical(self) -> float:
+        """What tolerance is relative to: at an exact minimum or saddle, what long steps show."""
+        still = self.size <= _FLOOR[torch.float64] * self.bend and not self.kink
+        return self.bend if still else self.size
 
     @property
     def allowed(self) -> float:
         """The difference that tolerance and rounding explain."""
-        return self.scales.tolerance * self.size + SAFETY * self.error + self.scales.floor
+        return self.scales.tolerance * self.typical + SAFETY * self.error + self.scales.floor
 
     @property
     def off(self) -> float:
@@ -95,7 +103,7 @@ class Slope:
         hidden = SAFETY * self.error
         if self.size <= self.scales.floor and hidden <= self.scales.tolerance * self.scales.largest:
             return 0.0  # the gradient is zero, and the numeric one is nothing beside the others
-        return hidden / max(self.size, abs(self.analytic), 1e-300)
+        return hidden / max(self.typical, abs(self.analytic), 1e-300)
 
     @property
     def sharp(self) -> bool:
@@ -110,7 +118,7 @@ class Slope:
     @property
     def relative(self) -> float:
         """The disagreement over the size of the contributions."""
-        return self.off / max(self.size, abs(self.analytic), self.scales.floor, 1e-300)
+        return self.off / max(self.typical, abs(self.analytic), self.scales.floor, 1e-300)
 
     def scaled(self, factor: float) -> "Slope":
         """Return the slope along the direction divided by a factor."""
@@ -130,4 +138,5 @@ class Slope:
             part(self.left),
             part(self.right),
             self.kink,
+            self.bend / factor,
         )

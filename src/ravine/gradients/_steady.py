@@ -1,11 +1,9 @@
 """Whether two evaluations of a loss are equal, and what is held still to make them so."""
 
-import random
+from torch import Tensor, nn
 
-import numpy as np
-import torch
-from torch import Tensor
-
+from ravine.gradients._draws import Source, drawn_from
+from ravine.gradients._held import Kept, added_to, kept_by, overwritten, replaced, same
 from ravine.gradients._report import Finding
 from ravine.gradients._sandbox import Sandbox
 
@@ -13,41 +11,62 @@ from ravine.gradients._sandbox import Sandbox
 def hold_still(box: Sandbox) -> tuple[list[Finding], bool]:
     """Find what changes between evaluations, hold it; return a note for each kind, and success.
 
-    Buffers that an evaluation writes are put back before each; generators are seeded. What still
-    differs then draws on randomness that cannot be held.
+    What an evaluation changes in modules is put back before each; the generators that it moves
+    are seeded. What still differs then depends on something that cannot be held.
     """
-    before = {name: buffer.clone() for name, buffer in box.whole.named_buffers()}
-    first = box.value()
-    changed = [
-        (name, buffer, before[name])
-        for name, buffer in box.whole.named_buffers()
-        if not _same(buffer, before[name])
-    ]
-    moved = box.value() if changed else first  # from the changed buffers, the seed held
-    box.moving = [(buffer, kept) for _, buffer, kept in changed]
-    box.hold()
-    notes = []
-    if changed:
-        notes.append(_mode([name for name, _, _ in changed], first, moved))
-    random_notes, steady = _randomness(box, first)
-    return notes + random_notes, steady
-
-
-def hold_alike(box: Sandbox, other: Sandbox) -> None:
-    """Hold in a sandbox what is held in another one of the same model."""
-    box.hold_all, box.draws = other.hold_all, other.draws
-    buffers = dict(box.whole.named_buffers())
-    box.moving = [
-        (buffers[name], buffers[name].clone())
-        for name, one in other.whole.named_buffers()
-        if any(one is buffer for buffer, _ in other.moving)
-    ]
-
-
-def _mode(names: list[str], first: Tensor, moved: Tensor) -> Finding:
-    statistics = [n.removeprefix("model.") for n in names if "num_batches" not in n] or names
-    others = f" and {len(statistics) - 1} more" if len(statistics) > 1 else ""
+    changed, first, moved = hold(box)
     off = abs(float(moved - first))
+    # Many plain attributes are but notes for whoever looks at them later.
+    names = [one.name for one in changed if one.buffer or off]
+    notes = [_mode(names, off)] if names else []
+    if box.sources:
+        notes.append(_randomness(box, first))
+    if same(box.value(), first):
+        return notes, True
+    return [*notes, _unsteady(box, first)], False
+
+
+def hold(box: Sandbox) -> tuple[list[Kept], Tensor, Tensor]:
+    """Hold what every evaluation moves, however the loss may stand to it.
+
+    What the first one fills once and for all, such as a cache or weights set by the first batch,
+    stays filled: so training finds it too.
+
+    Returns:
+        Entries of modules that have other values then, the loss, and the loss from where they
+        have moved to.
+    """
+    roots: dict[str, nn.Module] = {"": box.whole, **box.outside}
+    box.hold()
+    entries = kept_by(roots)
+    first, drawn = _draws(box)
+    entries += added_to(roots, entries)
+    if not (replaced(entries) or overwritten(entries)):
+        box.sources = drawn
+        return [], first, first
+    filled = kept_by(roots)
+    moved = box.value()
+    filled += added_to(roots, filled)
+    again = {one.place for one in filled if one.replaced or overwritten([one])}
+    entries = [one for one in entries if one.place in again]
+    changed = [one for one in entries if one.differs]
+    box.standing, box.moving = replaced(entries), overwritten(entries)
+    first, box.sources = _draws(box)
+    return changed, first, moved
+
+
+def _draws(box: Sandbox) -> tuple[Tensor, list[Source]]:
+    """Return the loss, and the generators that an evaluation moves."""
+    box.hold()
+    losses: list[Tensor] = []
+    drawn = list(drawn_from(box.sources, lambda: losses.append(box.value())))
+    return losses[0], drawn
+
+
+def _mode(names: list[str], off: float) -> Finding:
+    names = [one.removeprefix("model.") for one in names]
+    statistics = [one for one in names if "num_batches" not in one] or names
+    others = f" and {len(statistics) - 1} more" if len(statistics) > 1 else ""
     effect = (
         f"a second evaluation of the same batch gives a loss that differs by {off:.3g}"
         if off
@@ -60,49 +79,36 @@ def _mode(names: list[str], first: Tensor, moved: Tensor) -> Finding:
     return Finding(statistics[0], "mode", said, error=False)
 
 
-def _randomness(box: Sandbox, first: Tensor) -> tuple[list[Finding], bool]:
-    """Return a note where evaluations differ, after holding what can be held; and success."""
-    free = _other_seed(box)
-    held = _repeats(box, first)
-    if held and _same(free, first):
-        box.draws = False
-        return [], True
-    off = abs(float(free - first))
-    if not held:
-        box.hold_all = True
-        first = box.value()
-        held = _repeats(box, first)
-    if held:
-        said = (
-            f"two evaluations differ by {off:.3g}; with one seed for all they are equal, and so"
-            " they were checked"
-        )
-    else:
-        off = max(off, abs(float(box.value() - first)))
-        said = (
-            f"two evaluations differ by {off:.3g} even with Python's, NumPy's and torch's"
-            " generators seeded; differences of such a loss say nothing about its gradient, so"
-            " nothing could be checked: let the model draw from torch's default generator"
-        )
-    return [Finding(None, "randomness", said, error=False)], held
+def _randomness(box: Sandbox, first: Tensor) -> Finding:
+    """Return the note on which generators an evaluation draws from."""
+    off = abs(float(_other_seed(box) - first))
+    effect = (
+        f"two evaluations differ by {off:.3g}"
+        if off
+        else "the loss was the same with two seeds, which may be chance"
+    )
+    said = (
+        f"an evaluation draws from {' and '.join(one.name for one in box.sources)}: {effect}; all"
+        " were given one seed, and so the loss was checked as these numbers make it"
+    )
+    return Finding(None, "randomness", said, error=False)
+
+
+def _unsteady(box: Sandbox, first: Tensor) -> Finding:
+    off = abs(float(box.value() - first))
+    said = (
+        f"two evaluations differ by {off:.3g} even with every generator that could be found seeded,"
+        " and buffers and plain attributes put back; differences of such a loss say nothing about"
+        " its gradient, so nothing could be checked: let the model draw from torch's default"
+        " generator, and keep what it changes in buffers"
+    )
+    return Finding(None, "randomness", said, error=False)
 
 
 def _other_seed(box: Sandbox) -> Tensor:
     """Return the loss with every generator seeded otherwise."""
-    kept, box.seed, held, box.hold_all = box.seed, box.seed + 1, box.hold_all, True
+    kept, box.seed = box.seed, box.seed + 1
     try:
         return box.value()
     finally:
-        box.seed, box.hold_all = kept, held
-
-
-def _repeats(box: Sandbox, first: Tensor) -> bool:
-    # Generators that are not held stand elsewhere by now.
-    random.random()
-    np.random.random()  # noqa: NPY002 - what user code may draw from
-    torch.rand(1)
-    return _same(box.value(), first)
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a.nan_to_num(), b.nan_to_num())
+        box.seed = kept
