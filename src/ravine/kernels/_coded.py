@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ from ravine.core.version import __version__
 from ravine.kernels._cache import compiled_with, module_from_source
 from ravine.kernels._coded_layout import Coding
 from ravine.kernels._coded_source import coded_source, columns
-from ravine.kernels._kernel import CHUNK, Prepared, grain, kernel_table
+from ravine.kernels._kernel import CHUNK, Prepared, kernel_table
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._native import native, shared_loops
+from ravine.kernels._pieces import Lanes, lanes
 from ravine.rules import Rule
 
 
@@ -70,9 +71,9 @@ class CodedKernel:
             kernel_table(rows, np.float64, (count, len(program.numbers))),
             kernel_table(scalars, np.float64, (count, len(program.scalars))),
             kernel_table(seeds, np.uint32, (count, self.coding.streams)),
-            *(plan.chunks, plan.constants),
+            *(plan.chunks, plan.constants, *plan.lanes),
         )
-        counts = (len(plan.chunks), count, grain(plan.chunks[:, 2]))
+        counts = (count, len(plan.lanes.firsts) - 1)
         places = (tensors.strides[0], *(t.ctypes.data for t in tables), *counts)
         words = np.array([*places, *shared_loops([self._loop])], np.int64)
         return Prepared(self._step, int(words.ctypes.data), (words, *tables, self._loop))
@@ -84,6 +85,11 @@ class CodedPlan:
 
     chunks: NDArray[np.int64]
     constants: NDArray[np.float32] = field(repr=False)
+
+    @cached_property
+    def lanes(self) -> Lanes:
+        """Which chunks go together to one thread."""
+        return lanes(self.chunks[:, 2], CHUNK)
 
 
 @lru_cache(maxsize=256)

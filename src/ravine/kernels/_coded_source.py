@@ -9,7 +9,14 @@ from dataclasses import dataclass
 
 from ravine.kernels._coded_layout import BLOCK, BLOCKWISE, Coding
 from ravine.kernels._lower import Program
-from ravine.kernels._numba_source import _constants, _constants_row, _indent, _shared, _taken
+from ravine.kernels._numba_source import (
+    CHUNKS_OF_LANES,
+    _constants,
+    _constants_row,
+    _indent,
+    _shared,
+    _taken,
+)
 
 # Elements decoded at a time: a few arrays of 8 KiB beside each other stay in the cache.
 PIECE = 8 * BLOCK
@@ -35,8 +42,8 @@ _BYTES = {"float32": 4, "uint16": 2, "int8": 1, "uint8": 1}
 
 # What a step is given, as in `_numba_source`; elementwise rules have one loop over chunks.
 _GIVEN = (
-    *("stride", "tensors", "rows", "scalars", "seeds", "chunks", "constants", "pieces", "lines"),
-    *("grain", "parallel_for", "forked", "loop"),
+    *("stride", "tensors", "rows", "scalars", "seeds", "chunks", "constants", "order", "firsts"),
+    *("lines", "lanes", "parallel_for", "forked", "loop"),
 )
 
 
@@ -172,7 +179,7 @@ def _chunks(program: Program, coding: Coding) -> str:
         views.append(f"carray({address}, {length})")
     body = [
         *_taken(_GIVEN),
-        "for k in range(begin, end):",
+        *CHUNKS_OF_LANES,
         "    piece = words(chunks + k * 24)",
         "    r, start, length = piece[0], piece[1], piece[2]",
         "    at = words(tensors + r * stride)",

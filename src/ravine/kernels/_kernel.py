@@ -1,6 +1,5 @@
 """The CPU kernel: a rule's program compiled by Numba, run over tensors through their addresses."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -17,7 +16,7 @@ from ravine.kernels._cache import compiled_with, load_lightly, module_from_sourc
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._native import native, shared_loops
 from ravine.kernels._numba_source import numba_source
-from ravine.kernels._pieces import cut
+from ravine.kernels._pieces import Lanes, cut, lanes
 from ravine.rules import Rule
 
 # Small enough that a chunk's arrays stay in the second-level cache, large enough that the call
@@ -126,10 +125,15 @@ class Plan:
     sums: NDArray[np.float64] = field(repr=False)
 
     @cached_property
+    def lanes(self) -> Lanes:
+        """Which chunks go together to one thread."""
+        return lanes(self.chunks[:, 2], CHUNK)
+
+    @cached_property
     def addresses(self) -> tuple[int, ...]:
-        """Where its tables lie, numbers of chunks and rows, and fewest chunks of a thread."""
-        tables = (self.chunks, self.owners, self.constants, self.partial, self.sums)
-        counts = (len(self.chunks), len(self.rows), grain(self.chunks[:, 2]))
+        """Where its tables lie, and the numbers of chunks, rows and lanes."""
+        tables = (self.chunks, self.owners, self.constants, self.partial, self.sums, *self.lanes)
+        counts = (len(self.chunks), len(self.rows), len(self.lanes.firsts) - 1)
         return (*(table.ctypes.data for table in tables), *counts)
 
 
@@ -188,11 +192,6 @@ def plan(
         np.zeros((len(chunks), sums)),
         np.zeros((len(rows), sums)),
     )
-
-
-def grain(lengths: NDArray[np.int64]) -> int:
-    """Return the fewest chunks worth a thread: with less than `CHUNK` weights it wakes in vain."""
-    return math.ceil(len(lengths) * CHUNK / max(1, int(lengths.sum())))
 
 
 def addresses(columns: Sequence[Sequence[Tensor]]) -> NDArray[np.int64]:

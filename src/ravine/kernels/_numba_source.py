@@ -25,13 +25,20 @@ from ravine.kernels._pointers import pointer_to_float64 as doubles, pointer_to_i
 '''
 
 # What a step is given, in this order: bytes from one tensor's addresses to the next's, addresses of
-# tables, the numbers of chunks and rows, fewest chunks of a thread, and addresses of the function
-# of torch that shares a loop among threads, of a word that forbids it, and of the stages' loops.
+# tables, the numbers of chunks, rows and lanes, and addresses of the function of torch that shares
+# a loop among threads, of a word that forbids it, and of the stages' loops.
 _GIVEN = (
     *("stride", "tensors", "rows", "scalars", "chunks", "owners", "constants", "partial", "sums"),
-    *("pieces", "lines", "grain", "parallel_for", "forked", "loops"),
+    *("order", "firsts", "pieces", "lines", "lanes", "parallel_for", "forked", "loops"),
 )
 _BYTES = {"float32": 4, "float64": 8}
+
+# How a loop over lanes, from `begin` to `end`, becomes one over their chunks.
+CHUNKS_OF_LANES = (
+    "chosen, first = words(order), words(firsts)",
+    "for j in range(first[begin], first[end]):",
+    "    k = chosen[j]",
+)
 
 # Column of the owners' table that holds the first row of what a number is kept or summed for.
 _OWNER = {"tensor": 0, "member": 1}
@@ -113,8 +120,7 @@ def _constants_row(program: Program, dtype: str) -> str:
 
 def _shared(loop: str) -> str:
     """Print a loop over chunks that threads share."""
-    fewest = "max(grain, words(forked)[0] * pieces)"
-    return f"call5(parallel_for, 0, pieces, {fewest}, {loop}, place)"
+    return f"call5(parallel_for, 0, lanes, max(1, words(forked)[0] * lanes), {loop}, place)"
 
 
 def _step(program: Program, dtype: str) -> str:
@@ -143,7 +149,7 @@ def _chunks(program: Program, dtype: str, index: int) -> str:
     views = [f"pointer(at[{i}] + start)" for i in range(len(program.arrays))]
     body = [
         *_taken(_GIVEN),
-        "for k in range(begin, end):",
+        *CHUNKS_OF_LANES,
         "    piece = words(chunks + k * 32)",
         "    start, length, r = piece[1], piece[2], piece[3]",
         "    at = words(tensors + piece[0] * stride)",

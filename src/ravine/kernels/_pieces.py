@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from heapq import heapreplace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ravine.kernels._lower import Program
@@ -65,6 +67,38 @@ def cut(
                 for offset in range(0, part, chunk)
             ]
     return Pieces(_table(chunks, 4), _table(rows, 2), _table(owners, 3))
+
+
+class Lanes(NamedTuple):
+    """Shares of the chunks, one for each thread.
+
+    Args:
+        order: Numbers of chunks, lane by lane.
+        firsts: Where each lane begins in `order`, and the end.
+    """
+
+    order: NDArray[np.int64]
+    firsts: NDArray[np.int64]
+
+
+def lanes(lengths: NDArray[np.int64], least: int) -> Lanes:
+    """Deal chunks to as many lanes as torch has threads, each to the one with least to do.
+
+    Equally many chunks would not be equally much work: tensors end in short ones.
+
+    Args:
+        lengths: Elements of each chunk.
+        least: Elements that are worth a thread.
+    """
+    count = max(1, min(torch.get_num_threads(), int(lengths.sum()) // least))
+    dealt: list[list[int]] = [[] for _ in range(count)]
+    load = [(0, lane) for lane in range(count)]
+    for chunk, length in enumerate(lengths.tolist()):
+        done, lane = load[0]
+        dealt[lane].append(chunk)
+        heapreplace(load, (done + length, lane))
+    ends = np.cumsum([0, *map(len, dealt)])
+    return Lanes(np.array([k for lane in dealt for k in lane], np.int64), ends.astype(np.int64))
 
 
 def _table(lines: Sequence[Sequence[int]], width: int) -> NDArray[np.int64]:
