@@ -13,10 +13,10 @@ from ravine.core.version import __version__
 from ravine.kernels._cache import compiled_with, module_from_source
 from ravine.kernels._coded_layout import Coding
 from ravine.kernels._coded_source import coded_source, columns
-from ravine.kernels._kernel import CHUNK, Prepared, kernel_table
+from ravine.kernels._kernel import Prepared, kernel_table
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._native import native, shared_loops
-from ravine.kernels._pieces import Lanes, lanes
+from ravine.kernels._pieces import CHUNK, Lanes, chunk_length, lanes
 from ravine.rules import Rule
 
 
@@ -134,10 +134,11 @@ def coded_plan(kernel: CodedKernel, lengths: Sequence[int]) -> CodedPlan:
         kernel: The kernel that will run.
         lengths: Number of elements of each tensor.
     """
+    longest = chunk_length(sum(lengths))
     chunks = [
-        (tensor, start, min(CHUNK, length - start))
+        (tensor, start, min(longest, length - start))
         for tensor, length in enumerate(lengths)
-        for start in range(0, length, CHUNK)
+        for start in range(0, length, longest)
     ]
     return CodedPlan(
         np.array(chunks, dtype=np.int64).reshape(-1, 3),

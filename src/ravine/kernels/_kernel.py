@@ -1,5 +1,6 @@
 """The CPU kernel: a rule's program compiled by Numba, run over tensors through their addresses."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -16,12 +17,8 @@ from ravine.kernels._cache import compiled_with, load_lightly, module_from_sourc
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._native import native, shared_loops
 from ravine.kernels._numba_source import numba_source
-from ravine.kernels._pieces import Lanes, cut, lanes
+from ravine.kernels._pieces import CHUNK, Lanes, chunk_length, cut, lanes
 from ravine.rules import Rule
-
-# Small enough that a chunk's arrays stay in the second-level cache, large enough that the call
-# costs nothing: 32 Ki elements.
-CHUNK = 32 * 1024
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
@@ -181,7 +178,10 @@ def plan(
         per_tensor: Whether every tensor has a row of hyper-parameters of its own; otherwise the
             tensors of a member share one, where the formula allows it.
     """
-    chunks, rows, owners = cut(kernel.program, shapes, slots, CHUNK, per_tensor=per_tensor)
+    # Sums are added chunk by chunk: how a member is cut must not depend on its neighbours.
+    weights = 0 if kernel.program.sums else sum(map(math.prod, shapes)) * len(slots)
+    length = chunk_length(weights)
+    chunks, rows, owners = cut(kernel.program, shapes, slots, length, per_tensor=per_tensor)
     chunks[:, 1] *= kernel.dtype.itemsize
     sums = max(1, len(kernel.program.sums))
     return Plan(

@@ -1,6 +1,6 @@
 """Program to Numba source: one module of plain Python per rule and dtype.
 
-The step function runs over *chunks*: pieces of weight tensors of at most 32 Ki elements. A chunk
+The step function runs over *chunks*: pieces of weight tensors of at most 128 Ki elements. A chunk
 goes to an inner function as pointers, indexed from 0; indexing into whole tensors is several times
 slower. The function itself takes the address of a table of addresses. Pointers and not arrays: they
 are as fast, compile sooner, load from the cache without Numba's own code about arrays, which takes

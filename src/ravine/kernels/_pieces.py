@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from ravine.kernels._lower import Program
 
+# Elements of a chunk: large enough that the call costs nothing, and worth a thread.
+CHUNK = 32 * 1024
+LONGEST = 4 * CHUNK  # 5 % faster over much memory, which is read ahead within a chunk
+_CHUNKS = 64  # at least, before they grow longer, so that threads get equal shares
+
 
 class Pieces(NamedTuple):
     """What a kernel runs over.
@@ -67,6 +72,11 @@ def cut(
                 for offset in range(0, part, chunk)
             ]
     return Pieces(_table(chunks, 4), _table(rows, 2), _table(owners, 3))
+
+
+def chunk_length(weights: int) -> int:
+    """Return the length of chunks for so many weights."""
+    return LONGEST if weights >= _CHUNKS * LONGEST else CHUNK
 
 
 class Lanes(NamedTuple):
