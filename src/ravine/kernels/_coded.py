@@ -16,7 +16,7 @@ from ravine.kernels._coded_source import coded_source, columns
 from ravine.kernels._kernel import Prepared, kernel_table
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._native import native, shared_loops
-from ravine.kernels._pieces import CHUNK, Lanes, chunk_length, lanes
+from ravine.kernels._pieces import CHUNK, chunk_length, lanes
 from ravine.rules import Rule
 
 
@@ -71,9 +71,9 @@ class CodedKernel:
             kernel_table(rows, np.float64, (count, len(program.numbers))),
             kernel_table(scalars, np.float64, (count, len(program.scalars))),
             kernel_table(seeds, np.uint32, (count, self.coding.streams)),
-            *(plan.chunks, plan.constants, *plan.lanes),
+            *(plan.chunks, plan.constants, plan.lanes),
         )
-        counts = (count, len(plan.lanes.firsts) - 1)
+        counts = (count, len(plan.lanes) - 1)
         places = (tensors.strides[0], *(t.ctypes.data for t in tables), *counts)
         words = np.array([*places, *shared_loops([self._loop])], np.int64)
         return Prepared(self._step, int(words.ctypes.data), (words, *tables, self._loop))
@@ -87,8 +87,8 @@ class CodedPlan:
     constants: NDArray[np.float32] = field(repr=False)
 
     @cached_property
-    def lanes(self) -> Lanes:
-        """Which chunks go together to one thread."""
+    def lanes(self) -> NDArray[np.int64]:
+        """First chunk of each thread's share, and the end."""
         return lanes(self.chunks[:, 2], CHUNK)
 
 

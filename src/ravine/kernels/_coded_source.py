@@ -42,7 +42,7 @@ _BYTES = {"float32": 4, "uint16": 2, "int8": 1, "uint8": 1}
 
 # What a step is given, as in `_numba_source`; elementwise rules have one loop over chunks.
 _GIVEN = (
-    *("stride", "tensors", "rows", "scalars", "seeds", "chunks", "constants", "order", "firsts"),
+    *("stride", "tensors", "rows", "scalars", "seeds", "chunks", "constants", "firsts"),
     *("lines", "lanes", "parallel_for", "forked", "loop"),
 )
 

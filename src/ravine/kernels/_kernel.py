@@ -17,7 +17,7 @@ from ravine.kernels._cache import compiled_with, load_lightly, module_from_sourc
 from ravine.kernels._lower import Program, lower
 from ravine.kernels._native import native, shared_loops
 from ravine.kernels._numba_source import numba_source
-from ravine.kernels._pieces import CHUNK, Lanes, chunk_length, cut, lanes
+from ravine.kernels._pieces import CHUNK, chunk_length, cut, lanes
 from ravine.rules import Rule
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -122,15 +122,15 @@ class Plan:
     sums: NDArray[np.float64] = field(repr=False)
 
     @cached_property
-    def lanes(self) -> Lanes:
-        """Which chunks go together to one thread."""
+    def lanes(self) -> NDArray[np.int64]:
+        """First chunk of each thread's share, and the end."""
         return lanes(self.chunks[:, 2], CHUNK)
 
     @cached_property
     def addresses(self) -> tuple[int, ...]:
         """Where its tables lie, and the numbers of chunks, rows and lanes."""
-        tables = (self.chunks, self.owners, self.constants, self.partial, self.sums, *self.lanes)
-        counts = (len(self.chunks), len(self.rows), len(self.lanes.firsts) - 1)
+        tables = (self.chunks, self.owners, self.constants, self.partial, self.sums, self.lanes)
+        counts = (len(self.chunks), len(self.rows), len(self.lanes) - 1)
         return (*(table.ctypes.data for table in tables), *counts)
 
 

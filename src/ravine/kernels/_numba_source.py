@@ -29,16 +29,12 @@ from ravine.kernels._pointers import pointer_to_float64 as doubles, pointer_to_i
 # a loop among threads, of a word that forbids it, and of the stages' loops.
 _GIVEN = (
     *("stride", "tensors", "rows", "scalars", "chunks", "owners", "constants", "partial", "sums"),
-    *("order", "firsts", "pieces", "lines", "lanes", "parallel_for", "forked", "loops"),
+    *("firsts", "pieces", "lines", "lanes", "parallel_for", "forked", "loops"),
 )
 _BYTES = {"float32": 4, "float64": 8}
 
 # How a loop over lanes, from `begin` to `end`, becomes one over their chunks.
-CHUNKS_OF_LANES = (
-    "chosen, first = words(order), words(firsts)",
-    "for j in range(first[begin], first[end]):",
-    "    k = chosen[j]",
-)
+CHUNKS_OF_LANES = ("first = words(firsts)", "for k in range(first[begin], first[end]):")
 
 # Column of the owners' table that holds the first row of what a number is kept or summed for.
 _OWNER = {"tensor": 0, "member": 1}

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from heapq import heapreplace
 from typing import NamedTuple
 
 import numpy as np
@@ -79,36 +78,21 @@ def chunk_length(weights: int) -> int:
     return LONGEST if weights >= _CHUNKS * LONGEST else CHUNK
 
 
-class Lanes(NamedTuple):
-    """Shares of the chunks, one for each thread.
+def lanes(lengths: NDArray[np.int64], least: int) -> NDArray[np.int64]:
+    """Return the first chunk of each lane, and the end: as many lanes as torch has threads.
 
-    Args:
-        order: Numbers of chunks, lane by lane.
-        firsts: Where each lane begins in `order`, and the end.
-    """
-
-    order: NDArray[np.int64]
-    firsts: NDArray[np.int64]
-
-
-def lanes(lengths: NDArray[np.int64], least: int) -> Lanes:
-    """Deal chunks to as many lanes as torch has threads, each to the one with least to do.
-
-    Equally many chunks would not be equally much work: tensors end in short ones.
+    Lanes hold about equally many weights. With equally many chunks they would not: tensors end in
+    short ones, and small tensors come first in most models. Each is one run of chunks, since
+    neighbours are read ahead.
 
     Args:
         lengths: Elements of each chunk.
         least: Elements that are worth a thread.
     """
-    count = max(1, min(torch.get_num_threads(), int(lengths.sum()) // least))
-    dealt: list[list[int]] = [[] for _ in range(count)]
-    load = [(0, lane) for lane in range(count)]
-    for chunk, length in enumerate(lengths.tolist()):
-        done, lane = load[0]
-        dealt[lane].append(chunk)
-        heapreplace(load, (done + length, lane))
-    ends = np.cumsum([0, *map(len, dealt)])
-    return Lanes(np.array([k for lane in dealt for k in lane], np.int64), ends.astype(np.int64))
+    total = int(lengths.sum())
+    count = max(1, min(torch.get_num_threads(), total // least))
+    middles = np.cumsum(lengths) - lengths / 2
+    return np.searchsorted(middles, np.arange(count + 1) * total / count).astype(np.int64)
 
 
 def _table(lines: Sequence[Sequence[int]], width: int) -> NDArray[np.int64]:
