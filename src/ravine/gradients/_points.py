@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ravine.core.errors import first_line
 from ravine.gradients._listening import Listener, Silent
 
-# Bytes that the tensors of one batch of points may take together, at least one point. Convolutions
-# take about as much again as work space: a process grows by at most 64 MiB.
+# Bytes that the tensors of one batch of points may take together, at least one point. The work
+# space of convolutions comes on top.
 MEMORY = 24 * 2**20
 MOST_POINTS = 128  # more at once is slower: they leave the processor's cache
 
