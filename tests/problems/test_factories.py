@@ -93,7 +93,7 @@ def test_lazy_layers_take_their_shape_from_the_data(recwarn):
     ("model", "message"),
     [
         ("mpl", "unknown model 'mpl'; did you mean 'mlp'"),
-        ("my_model.py", "must name a factory in its file, as in my_model.py:build"),
+        ("my_model.py", "must name a factory in its file, as in my_model.py:my_factory"),
         ("torch.nn.functional:rellu", "unknown factory of torch.nn.functional: 'rellu'; did you"),
     ],
 )

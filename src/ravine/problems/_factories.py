@@ -1,19 +1,13 @@
 """From what a user gives as the model to a factory: built-in name, import path, file, callable."""
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
-from zlib import crc32
 
 from torch import nn
 
-from ravine.core.errors import ModelError, SettingError, unknown
+from ravine.core.errors import ModelError
 from ravine.problems._models import Factory, linear, mlp_factory
+from ravine.problems._user_code import named
 
 
 def find_factory(model: str | Factory) -> tuple[str, Factory]:
@@ -70,62 +64,10 @@ def call_factory(
 
 
 def _imported(spec: str) -> Factory:
-    place, colon, attribute = spec.rpartition(":")
-    if spec.endswith(".py"):
-        raise SettingError(
-            f"model must name a factory in its file, as in {spec}:build, got {spec!r}"
-        )
-    if not colon:
-        forms = ["linear", "mlp", "package.module:factory", "path/to/file.py:factory"]
-        raise unknown("model", spec, forms)
-    module = _from_file(spec, Path(place)) if place.endswith(".py") else _from_name(spec, place)
-    factory = getattr(module, attribute, None)
-    if factory is None:
-        own = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise unknown(f"factory of {place}:", attribute, own)
+    factory: Factory = named("model", spec, "factory", ("linear", "mlp"))
     if not callable(factory) or isinstance(factory, nn.Module):
         raise ModelError(
-            f"model {spec!r}: {attribute} must be a function of input shape and classes, got a"
-            f" {type(factory).__name__}"
+            f"model {spec!r}: {spec.rpartition(':')[2]} must be a function of input"
+            f" shape and classes, got a {type(factory).__name__}"
         )
     return factory
-
-
-def _from_name(spec: str, name: str) -> ModuleType:
-    # The `ravine` command does not have the current folder on its path, as `python -m` has.
-    with _searching(Path.cwd()), _importing(spec):
-        return importlib.import_module(name)
-
-
-def _from_file(spec: str, path: Path) -> ModuleType:
-    if not path.is_file():
-        raise ModelError(f"model {spec!r}: no such file {path}; give path/to/file.py:factory")
-    name = f"ravine_model_{path.stem}_{crc32(str(path.resolve()).encode()):08x}"
-    found = importlib.util.spec_from_file_location(name, path)
-    assert found is not None and found.loader is not None  # given for every .py file
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module  # dataclasses and pickle look their module up there
-    with _searching(path.resolve().parent), _importing(spec):
-        found.loader.exec_module(module)
-    return module
-
-
-@contextmanager
-def _searching(folder: Path) -> Iterator[None]:
-    """Let a block import modules that lie in a folder, as a script run there can."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-@contextmanager
-def _importing(spec: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise ModelError(
-            f"model {spec!r} cannot be imported: {type(error).__name__}: {error}; give"
-            " package.module:factory or path/to/file.py:factory"
-        ) from error
