@@ -1,14 +1,15 @@
 """Ratios of two sides: interleaved rounds, medians, one table, and the same as JSON.
 
 A *side* is anything that can be timed: a name and a function that does a piece of work and returns
-the seconds per unit of it. All sides take turns in every round, each round starting with another
-one, so that a machine that slows down slows both halves of every ratio.
+the seconds per unit of it. All sides take turns in every round, in an order drawn for each, so that
+a machine that slows down slows both halves of every ratio.
 """
 
 import argparse
 import json
 import os
 import platform
+import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -75,28 +76,35 @@ class Row:
 
 
 def interleaved(sides: Sequence[Side], rounds: int) -> dict[str, list[float]]:
-    """Time every side once per round, each round starting with the next one.
+    """Time every side once per round, in an order drawn for each.
 
+    With one order for all, a side would always find the caches as the same other one leaves them.
     A round before the first is not counted: there caches fill and thread pools settle.
     """
     for side in sides:
         side.measure()
     times: dict[str, list[float]] = {side.name: [] for side in sides}
-    for r in range(rounds):
-        start = r % len(sides)
-        for side in [*sides[start:], *sides[:start]]:
+    orders = random.Random(0)
+    for _ in range(rounds):
+        for side in orders.sample(sides, len(sides)):
             times[side.name].append(side.measure())
     return times
 
 
 def repeated(step: Callable[[], object], seconds: float) -> Callable[[], float]:
-    """Return a `measure` that calls `step` for about so many seconds; it is warmed up here."""
+    """Return a `measure` that calls `step` for about so many seconds, half as many uncounted.
+
+    A step over large tensors takes some thirty calls until the processor's caches have settled on
+    their memory rather than that of the side before.
+    """
     step()
     begin = time.perf_counter()
     step()
     count = max(1, round(seconds / (time.perf_counter() - begin)))
 
     def measure() -> float:
+        for _ in range(count // 2):
+            step()
         begin = time.perf_counter()
         for _ in range(count):
             step()

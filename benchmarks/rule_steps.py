@@ -2,7 +2,9 @@
 
 11.5 M float32 parameters in 53 tensors, two cores. The rows of the in-place add set the bytes a
 step must move per second against those of `x.add_(y)`. Rules with sums over weights read some
-arrays twice; their rows only inform. Other libraries are measured where they are installed.
+arrays twice; their rows only inform. Other libraries are measured where they are installed. All
+sides of a rule step over the same weights and gradients: where tensors happen to lie in memory
+makes a difference of a tenth.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +17,6 @@ from _rule_cases import (
     FLOAT,
     FUSED_AT_LEAST,
     IN_TORCH,
-    Maker,
     compared,
     elementwise,
     moves,
@@ -50,12 +51,12 @@ def tensors(scale: float) -> list[Tensor]:
     return [torch.randn(shape) * scale for shape in shapes()]
 
 
-def stepper(optimizer_class: Maker, arguments: dict) -> Callable[[], object]:
-    """Return the step of an optimizer over tensors of its own, all with a gradient."""
+def weights() -> list[Tensor]:
+    """Return parameters, all with a gradient."""
     parameters = [w.requires_grad_() for w in tensors(0.05)]
     for w, g in zip(parameters, tensors(0.01), strict=True):
         w.grad = g
-    return optimizer_class(parameters, **arguments).step
+    return parameters
 
 
 def add_step(count: int) -> Callable[[], object]:
@@ -84,24 +85,24 @@ def add_figures(name: str, count: int) -> Figures:
     return figures
 
 
-def torch_figures(name: str, *, compiled: bool) -> Figures:
+def torch_figures(name: str, parameters: list[Tensor], *, compiled: bool) -> Figures:
     """Return the rows of torch's own steps, where torch has the rule."""
     known = IN_TORCH.get(name)
     if known is None:
         return []
-    steps = {f"{name}, {way}": stepper(make, {}) for way, make in torch_ways(known).items()}
+    steps = {f"{name}, {way}": make(parameters).step for way, make in torch_ways(known).items()}
     figures = [(Figure("torch's fastest way", tuple(steps), known.at_least), steps)]
     if known.fused:
         figures.append((Figure("torch fused", (f"{name}, torch fused",), FUSED_AT_LEAST), {}))
     if compiled:
         torch.compiler.reset()
         side = f"{name}, torch.compile"
-        step = torch.compile(stepper(torch_ways(known)["torch foreach"], {}))
+        step = torch.compile(torch_ways(known)["torch foreach"](parameters).step)
         figures.append((Figure("torch.compile of the step", (side,)), {side: step}))
     return figures
 
 
-def other_figures(name: str) -> Figures:
+def other_figures(name: str, parameters: list[Tensor]) -> Figures:
     """Return a row for each other library that has a rule which torch has not."""
     figures: Figures = []
     for library, ways in other_ways(name).items():
@@ -109,7 +110,7 @@ def other_figures(name: str) -> Figures:
         if isinstance(ways, str):
             figures.append((Figure(text, (), ELSEWHERE_AT_LEAST, ((library, ways),)), {}))
         else:
-            steps = {f"{name}, {way}": stepper(make, {}) for way, make in ways.items()}
+            steps = {f"{name}, {way}": make(parameters).step for way, make in ways.items()}
             figures.append((Figure(text, tuple(steps), ELSEWHERE_AT_LEAST), steps))
     return figures
 
@@ -117,11 +118,12 @@ def other_figures(name: str) -> Figures:
 def measured(name: str, *, quick: bool, compiled: bool) -> tuple[list[Row], dict]:
     """Return the rows of one rule and the times behind them."""
     mine = f"{name}, Ravine"
-    steps = {mine: stepper(ours(name), {})}
+    parameters = weights()
+    steps: dict[str, Callable[[], object]] = {mine: ours(name)(parameters).step}
     found = [
-        *torch_figures(name, compiled=compiled),
-        *other_figures(name),
-        *add_figures(name, sum(w.numel() for w in tensors(1))),
+        *torch_figures(name, parameters, compiled=compiled),
+        *other_figures(name, parameters),
+        *add_figures(name, sum(w.numel() for w in parameters)),
     ]
     for _, more in found:
         steps |= more

@@ -10,7 +10,7 @@ import torch
 
 import ravine.optim
 from _timing import Figure, Side, cores, hold_to, interleaved, parser, repeated, report, row
-from rule_steps import stepper
+from rule_steps import weights
 
 # State to the ratio to reach: how much faster than with state in float32.
 AT_LEAST = {"bfloat16": 1.25, "int8": None}
@@ -22,9 +22,10 @@ def main() -> None:
     given = options.parse_args()
     hold_to(cores())
     torch.manual_seed(0)
-    steps = {PLAIN: stepper(ravine.optim.Adam, {})}
+    parameters = weights()
+    steps = {PLAIN: ravine.optim.Adam(parameters).step}
     for dtype in AT_LEAST:
-        steps[f"Adam, {dtype} state"] = stepper(ravine.optim.Adam, {"state_dtype": dtype})
+        steps[f"Adam, {dtype} state"] = ravine.optim.Adam(parameters, state_dtype=dtype).step
     length = 0.1 if given.quick else 0.3
     sides = [Side(name, repeated(step, length)) for name, step in steps.items()]
     times = interleaved(sides, 5 if given.quick else 21)

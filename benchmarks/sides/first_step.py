@@ -14,7 +14,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import ravine.optim
-from rule_steps import stepper
+from rule_steps import weights
 
 WAYS = {
     "ravine": (ravine.optim.Adam, {}),
@@ -25,7 +25,8 @@ WAYS = {
 
 def main() -> None:
     way = sys.argv[1]
-    step = stepper(*WAYS[way])
+    make, arguments = WAYS[way]
+    step = make(weights(), **arguments).step
     if way == "compiled":
         step = torch.compile(step)
     taken = []

@@ -1,8 +1,9 @@
 """Program to Numba source for arrays in few bits: the traced lines stay, loads and stores change.
 
-bfloat16 is decoded and encoded in the loop itself, for which the formula's divisions leave time.
-Block-wise codes need a block's largest value before they can be written: a chunk is walked in
-pieces that stay in the first-level cache, decoded into float32 arrays and encoded from them.
+A chunk is walked in pieces that stay in the first-level cache. bfloat16 is decoded and encoded in
+the loop over elements itself, for which the formula's divisions leave time. Block-wise codes need a
+block's largest value before they can be written: they are decoded into float32 arrays and encoded
+from them.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from ravine.kernels._coded_layout import BLOCK, BLOCKWISE, Coding
 from ravine.kernels._lower import Program
 from ravine.kernels._numba_source import (
+    AHEAD,
     CHUNKS_OF_LANES,
+    PAGE,
     _constants,
     _constants_row,
     _indent,
@@ -33,6 +36,7 @@ from ravine.kernels._coded_bits import (
     pointer_to_uint32, wide,
 )
 from ravine.kernels._pointers import call5, pointer_to_float32, pointer_to_float32 as pointer
+from ravine.kernels._pointers import prefetch
 from ravine.kernels._pointers import pointer_to_float64 as doubles, pointer_to_int64 as words
 '''
 
@@ -140,19 +144,17 @@ def _store(name: str, value: str, coding: Coding, program: Program) -> list[str]
 
 
 def _run(program: Program, coding: Coding) -> str:
-    """Print the walk through a chunk: in one go, or in pieces between decoding and encoding."""
-    names = [c.name for c in columns(program, coding)]
-    plain = [c.name for c in columns(program, coding) if c.per == 1]
-    head = f"{_INNER}\ndef run(constants, seeds, first, {', '.join(names)}):\n"
+    """Print the walk through a chunk in pieces, with decoding and encoding around each."""
+    found = columns(program, coding)
+    plain = [c.name for c in found if c.per == 1]
     blocked = {
         f"{name}_": (codec, coding.slots[i])
         for i, (name, codec) in enumerate(zip(program.arrays[2:], coding.states, strict=True))
         if codec in BLOCKWISE
     }
-    if not blocked:
-        return f"{head}    update(constants, seeds, first, {', '.join(plain)})"
     before = [f"{name}wide = empty({PIECE}, real)" for name in blocked]
-    body = [
+    body = [line for column in found if column.per == 1 for line in _called_ahead(column)]
+    body += [
         f"z = min(a + {PIECE}, w_.size)",
         f"s, e = a // {BLOCK}, (z + {BLOCK - 1}) // {BLOCK}",
     ]
@@ -165,8 +167,17 @@ def _run(program: Program, coding: Coding) -> str:
         body.append(
             f"encode_{codec}({name}wide[: z - a], {start}, {name}[a:z], {name}exponent_[s:e])"
         )
-    loop = f"    for a in range(0, w_.size, {PIECE}):\n{_indent(body, 8)}"
-    return f"{head}{_indent(before, 4)}\n{loop}"
+    return (
+        f"{_INNER}\ndef run(constants, seeds, first, {', '.join(c.name for c in found)}):\n"
+        f"{_indent(before, 4)}\n    for a in range(0, w_.size, {PIECE}):\n{_indent(body, 8)}"
+    )
+
+
+def _called_ahead(column: Column) -> list[str]:
+    """Print the calls for the pages of a piece to come."""
+    size = _BYTES[column.type]
+    places = range(0, PIECE * size, PAGE)
+    return [f"prefetch({column.name}, a + {(AHEAD + place) // size})" for place in places]
 
 
 def _chunks(program: Program, coding: Coding) -> str:

@@ -34,14 +34,8 @@ def _call(arguments: int) -> Any:
 
 
 @intrinsic
-def call0(_context: Any, _function: Any) -> Any:
-    """Call the C function at an address; arguments and result are words."""
-    return _call(0)
-
-
-@intrinsic
 def call1(_context: Any, _function: Any, _a: Any) -> Any:
-    """Call a C function of one argument."""
+    """Call the C function at an address; its argument and result are words."""
     return _call(1)
 
 
@@ -61,3 +55,24 @@ def call4(_context: Any, _function: Any, _a: Any, _b: Any, _c: Any, _d: Any) -> 
 def call5(_context: Any, _function: Any, _a: Any, _b: Any, _c: Any, _d: Any, _e: Any) -> Any:
     """Call a C function of five arguments."""
     return _call(5)
+
+
+@intrinsic
+def prefetch(_context: Any, _array: Any, _index: Any) -> Any:
+    """Call for the cache line of an element of a pointer or array; it need not exist."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        array, index = values
+        if isinstance(_array, types.Array):
+            array = context.make_array(_array)(context, builder, array).data
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = builder.module.globals.get("llvm.prefetch.p0i8") or ir.Function(
+            builder.module, kind, "llvm.prefetch.p0i8"
+        )
+        read, every_cache, data = flag(0), flag(3), flag(1)
+        place = builder.bitcast(builder.gep(array, [index]), byte)
+        builder.call(function, [place, read, every_cache, data])
+        return index
+
+    return types.int64(_array, types.int64), codegen

@@ -11,18 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ravine.kernels import address_of, torch_function
-from ravine.optim._anatomy import WITHIN, anatomy, picture
+from ravine.optim._anatomy import WITHIN, anatomy, picture, words
 from ravine.optim._memory import gradient
 
 Words = NDArray[np.int64]
 
 # In the order of the places in `_reader.py`.
-_OF_PYTHON = (
-    *("PyObject_GetAttr", "Py_DecRef", "PyErr_Clear"),
-    *("PyList_Size", "PyList_GetItem", "PyDict_Next", "PyDict_GetItem"),
-)
+_OF_PYTHON = ("PyList_Size", "PyList_GetItem", "PyDict_Next", "PyDict_GetItem")
 _OF_TORCH = ("data_ptr", "dtype")
-_GRAD = sys.intern("grad")
 _LINE = 64  # bytes that come into a processor's cache together
 
 
@@ -59,6 +55,7 @@ class Live:
         members = [p for params in lists for p in params]
         looked_at = [[p, *h] for p, h in zip(parameters, held, strict=True)]
         layouts = _layouts(parameters)
+        in_order = [name for row in rows[:1] for name in row if name in names]
         tables = {
             "space": np.zeros(4, np.int64),
             "functions": _functions(),
@@ -69,8 +66,8 @@ class Live:
             "places": _places(members, parameters),
             "entries": _ids(x for entry in states.items() for x in entry),
             "dicts": _ids(rows),
-            "keys": _ids(names),
-            "known": _ids(x for row in held for x in row),
+            "keys": _ids(in_order),
+            "known": _ids(row[name] for row in rows for name in in_order),
             "pictures": _pictures(looked_at),
             "layouts": layouts,
             "addresses": self.addresses,
@@ -110,8 +107,13 @@ class Live:
 
 
 def readable(parameters: Sequence[Tensor]) -> bool:
-    """Whether this interpreter and this torch have what is needed to look at parameters."""
-    return _has_interfaces() and all(p.dim() <= WITHIN for p in parameters)
+    """Whether this interpreter and this torch have what is needed to look at parameters.
+
+    A class that answers for its gradients itself must be asked.
+    """
+    return _has_interfaces() and all(
+        p.dim() <= WITHIN and type(p).grad is Tensor.grad for p in parameters
+    )
 
 
 @cache
@@ -133,10 +135,9 @@ def _functions() -> Words:
 
 @cache
 def _names() -> Words:
-    """Return the objects that are known by their addresses, and the places in tensors."""
+    """Return the places in tensors."""
     found = anatomy()
-    objects = (id(_GRAD), id(None), id(Tensor))
-    return np.array([*objects, *found, found.first, found.words], np.int64)
+    return np.array([*found, found.first, found.words], np.int64)
 
 
 def _dtype(tensor: Tensor) -> int:
@@ -181,9 +182,11 @@ def _near(tensors: Sequence[Sequence[Tensor | None]], others: Sequence[Any]) -> 
     found = [id(other) for other in others]
     for tensor in (t for row in tensors for t in row if t is not None):
         body = range(known.storage, known.keys + 8, _LINE // 2)
-        found += [id(tensor) + known.kind, id(tensor) + known.implementation]
+        found.append(id(tensor) + known.implementation)
         found += [tensor._cdata + place for place in body]
         found.append(tensor.untyped_storage()._cdata + known.data)
+        kept = words(tensor._cdata + known.autograd, 1)[0]
+        found += [kept + known.gradient] if kept else []
     return np.array(list(dict.fromkeys(address // _LINE * _LINE for address in found)), np.int64)
 
 
