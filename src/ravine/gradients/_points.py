@@ -11,8 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ravine.core.errors import first_line
 from ravine.gradients._listening import Listener, Silent
 
-# Bytes that the tensors of one batch of points may take together, at least one point. The work
-# space of convolutions comes on top.
+# Bytes that the tensors of one batch of points may take together, at least one point.
 MEMORY = 24 * 2**20
 MOST_POINTS = 128  # more at once is slower: they leave the processor's cache
 
@@ -55,8 +54,7 @@ def values_at(objective: Objective, which: int, entries: Tensor, moves: Tensor) 
     """
     if len(entries) < 4:
         return _one_by_one(objective, which, entries, moves, "")
-    batch = _batch_size(objective, which)
-    reason = _why_not_batched(objective, which, entries, moves)
+    batch, reason = _tried(objective, which, entries[:2], moves[:2])
     if reason is not None:
         objective.listener.noticed(f"entries are evaluated one by one: {reason}")
         return _one_by_one(objective, which, entries, moves, objective.names[which])
@@ -105,32 +103,33 @@ def _batched(objective: Objective, which: int, entries: Tensor, moves: Tensor) -
         return torch.vmap(at, randomness="same")(stacked).detach()
 
 
-def _why_not_batched(
+def _tried(
     objective: Objective, which: int, entries: Tensor, moves: Tensor
-) -> str | None:
-    """Return None where a batch of points gives the values of single ones, else the reason."""
+) -> tuple[int, str | None]:
+    """Evaluate two points both ways; return how many may be batched, or why none may.
+
+    What two points take together beyond what one takes, each further one takes again: the rest is
+    shared by all.
+    """
     try:
-        together = _batched(objective, which, entries[:2], moves[:2])
+        with _Taken() as by_two:
+            together = _batched(objective, which, entries, moves)
     except Exception as error:  # whatever a user's function raises under vmap
-        return f"torch.vmap raises {first_line(error).split('. ')[0]}"
-    singly = _one_by_one(objective, which, entries[:2], moves[:2], "")
+        return 1, f"torch.vmap raises {first_line(error).split('. ')[0]}"
+    with _Taken() as by_each:
+        singly = _one_by_one(objective, which, entries, moves, "")
     # A value that differs by rounding is as good; masks or statistics that differ are not.
     near = 1e3 * torch.finfo(singly.dtype).eps
     if not torch.allclose(together, singly, rtol=near, atol=0.0, equal_nan=True):
-        return "a batch of points has other values than single ones"
-    return None
-
-
-def _batch_size(objective: Objective, which: int) -> int:
-    """Return how many points fit into the memory allowed, from what one evaluation allocates."""
+        return 1, "a batch of points has other values than single ones"
     base = objective.tensors[which]
-    with torch.no_grad(), _Allocated() as allocated:
-        objective.value()
-    one = allocated.size + 2 * base.numel() * base.element_size()
-    return int(max(1, min(MOST_POINTS, MEMORY // one)))
+    alone = by_each.size // 2
+    further = max(by_two.size - alone, base.numel() * base.element_size())
+    fitting = 1 + (MEMORY - alone) // further
+    return max(1, min(MOST_POINTS, fitting)), None
 
 
-class _Allocated(TorchDispatchMode):
+class _Taken(TorchDispatchMode):
     """Sums the sizes of what tensor operations take and make: more than is ever alive at once.
 
     What they take counts too, since `torch.vmap` may copy a shared operand for every point.
@@ -145,4 +144,11 @@ class _Allocated(TorchDispatchMode):
         for one in (*args, *(result if isinstance(result, tuple | list) else (result,))):
             if isinstance(one, Tensor):
                 self.size += one.numel() * one.element_size()
+        if func is torch.ops.aten.convolution.default:
+            self.size += _columns(result, args[1])
         return result
+
+
+def _columns(made: Tensor, kernel: Tensor) -> int:
+    """Return the bytes of the matrix of patches by which a convolution is a matrix product."""
+    return made.numel() // made.shape[1] * kernel[0].numel() * made.element_size()
