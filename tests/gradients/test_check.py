@@ -8,11 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ravine.core.errors import DataError, ModelError, SettingError
 from ravine.gradients import check
-from ravine.gradients._points import MEMORY, Objective, values_at
 from ravine.testing import assert_gradients
 from tests.gradients import faults
 
@@ -338,33 +336,3 @@ def test_assert_gradients():
     assert_gradients(small(), F.cross_entropy, data())
     with pytest.raises(AssertionError, match="autograd gives 2 times"):
         assert_gradients(faults.Net("factor"), F.cross_entropy, faults.batch())
-
-
-def test_a_batch_of_points_keeps_to_its_memory():
-    x = torch.randn(500, 400, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    w = torch.zeros(400, 30, dtype=torch.float64)
-    taken = []
-
-    def pure(parts):
-        return torch.tanh(x @ parts[0]).sum()
-
-    objective = Objective(["w"], [w], lambda: pure([w]), pure)
-    entries = torch.arange(w.numel())[:2000]
-    with _Live(taken):
-        values_at(objective, 0, entries, torch.full((2000,), 1e-3, dtype=torch.float64))
-    # Three tensors of a batch are alive at once: points, products and their tanh.
-    assert 2**20 < max(taken) <= MEMORY
-
-
-class _Live(TorchDispatchMode):
-    """Notes the size of every tensor made."""
-
-    def __init__(self, taken):
-        super().__init__()
-        self.taken = taken
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        if isinstance(made, torch.Tensor):
-            self.taken.append(made.numel() * made.element_size())
-        return made

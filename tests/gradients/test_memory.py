@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ravine.gradients import check, numeric_gradient
-from ravine.gradients._points import MEMORY
+from ravine.gradients._points import MEMORY, _fitting, _Watched
 
 
 class Live(TorchDispatchMode):
@@ -104,3 +104,24 @@ def test_a_numeric_gradient_keeps_to_its_bound():
     once = peak(lambda: torch.tanh(x @ w).sum())
     held = peak(lambda: numeric_gradient(lambda w: torch.tanh(x @ w).sum(), w))
     assert 4 * once < held <= 4 * once + MEMORY
+
+
+def test_a_convolutions_patches_count():
+    x = torch.randn(5, 3, 8, 8, dtype=torch.float64)
+    kernel = torch.randn(4, 3, 3, 3, dtype=torch.float64)
+    with _Watched() as watched:
+        F.conv2d(x, kernel)
+    output, patches = 5 * 4 * 6 * 6 * 8, 5 * 6 * 6 * (3 * 3 * 3) * 8
+    assert watched.moments == [output + patches]
+
+
+def test_as_many_points_fit_as_the_fullest_moment_allows():
+    # 1, 2 and 3 MiB are shared at three moments, and each point adds 1, 2 and nothing.
+    shared, each = (1, 2, 3), (1, 2, 0)
+    two, three = ([(s + n * e) * 2**20 for s, e in zip(shared, each, strict=True)] for n in (2, 3))
+    fitting = _fitting(two, three)
+    assert fitting == (MEMORY // 2**20 - 2) // 2
+
+
+def test_where_moments_differ_points_share_the_fullest():
+    assert _fitting([1, 2], [1, 2, 3 * 2**20]) == MEMORY // 2**20

@@ -25,13 +25,18 @@ class Analytic:
     raised: str | None = None
 
 
-def analytic_gradients(box: Sandbox) -> Analytic:
+def analytic_gradients(box: Sandbox, plain: Tensor | None = None) -> Analytic:
     """Return autograd's gradients of all subjects.
 
     A backward that raises is part of the answer: the gradients it can still give are returned
     with its message.
+
+    Args:
+        box: The sandbox.
+        plain: Its loss, where it is known, without a graph.
     """
-    plain = box.value()  # before the graph, which may have saved what an evaluation writes
+    if plain is None:
+        plain = box.value()  # before the graph, which may have saved what an evaluation writes
     loss = box.loss()
     if not _same(plain, loss.detach()):  # as of a penalty where gradients are recorded
         box.takes_gradients = True

@@ -71,9 +71,9 @@ def check(
         own = partial(sandbox, model, loss, batch, dtypes[0], seed, mixed=len(dtypes) > 1)
         with unmoved(behind):
             check_runs(model, own(), batch)
-            narrow = own()
-            box = run.wide(model, loss, batch, narrow)
-        return run.report(model, box, narrow, run.entries_per_tensor(box, full, sample))
+        narrow = own()
+        box, held = run.wide(model, loss, batch, narrow)
+        return run.report(model, box, held, narrow, run.entries_per_tensor(box, full, sample))
 
 
 @contextmanager

@@ -172,7 +172,12 @@ def unmoved(roots: Mapping[str, nn.Module]) -> Iterator[None]:
     try:
         yield
     finally:
-        for one in replaced([*before, *added_to(roots, before)]):
-            one.put_back()
-        for tensor, values in overwritten(before):
-            written(tensor, values)
+        put_back(roots, before)
+
+
+def put_back(roots: Mapping[str, nn.Module], before: Sequence[Kept]) -> None:
+    """Put everything that modules keep back to what it was."""
+    for one in replaced([*before, *added_to(roots, before)]):
+        one.put_back()
+    for tensor, values in overwritten(before):
+        written(tensor, values)

@@ -37,6 +37,9 @@ def own_dtype_findings(
         for a, b, one in zip(own.gradients, wide.gradients, box.subjects, strict=True)
     ]
     errors = _relative_errors(given, wide.gradients)
+    worst = max(range(len(errors)), key=errors.__getitem__, default=None)
+    if worst is None or errors[worst] < _PRECISION:
+        return []
     place = Place(box, given, own.loss, left_out)
     generator = torch.Generator().manual_seed(seed)
     said = {
@@ -51,9 +54,6 @@ def own_dtype_findings(
     ]
     if faults:
         return faults
-    worst = max(range(len(errors)), key=errors.__getitem__, default=None)
-    if worst is None or errors[worst] < _PRECISION:
-        return []
     return [_note(place, worst, wide.gradients[worst], errors, said.get(worst) == "own")]
 
 

@@ -148,12 +148,15 @@ class Place:
 
     def look(self, direction: Direction) -> Slope:
         """Return the slope along a direction: two evaluations, more where they do not suffice."""
-        first = _STEP[self.box.dtype]
+        usual, dtype = _STEP[self.box.dtype], self.box.dtype
+        flat = self._slope(direction, 0.0, 0.0)
         # The shorter step passes fewer kinks; it counts only where rounding hides nothing.
-        for step, blur in ((first, _SHARP), (first / 10, TOLERANCE)):
-            slope = self._central(direction, step)
-            if slope.agrees and slope.blur <= blur[self.box.dtype]:
-                return slope
+        for step, blur in ((usual / 10, TOLERANCE[dtype]), (usual, _SHARP[dtype])):
+            slope = replace(flat, error=self.noise(*direction) / step)
+            if slope.blur <= blur:
+                slope = replace(slope, numeric=self._central(direction, step))
+                if slope.agrees and slope.blur <= blur:
+                    return slope
         return self.ladder(direction)
 
     def glance(self, direction: Direction) -> bool:
@@ -163,12 +166,12 @@ class Place:
         """
         steps = [h for h in reversed(_LADDER[self.box.dtype]) if h >= _STEP[self.box.dtype]]
         hidden = SAFETY * self.noise(*direction)
-        size = self._slope(direction, 0.0, 0.0).size
-        step = next((h for h in steps if hidden / h <= 0.03 * size), None)
+        flat = self._slope(direction, 0.0, 0.0)
+        step = next((h for h in steps if hidden / h <= 0.03 * flat.size), None)
         if step is None:
-            step = steps[-1] if size > 0 and tuple(direction) in self._noises else steps[0]
-        slope = self._central(direction, step)
-        return not (slope.differs or isnan(slope.numeric))
+            step = steps[-1] if flat.size > 0 and tuple(direction) in self._noises else steps[0]
+        numeric, error = self._central(direction, step), self.noise(*direction) / step
+        return not (replace(flat, numeric=numeric, error=error).differs or isnan(numeric))
 
     def ladder(self, direction: Direction) -> Slope:
         """Return the slope along a direction from steps of many sizes.
@@ -222,9 +225,9 @@ class Place:
             bend=found.bend,
         )
 
-    def _central(self, direction: Direction, step: float) -> Slope:
+    def _central(self, direction: Direction, step: float) -> float:
         rise = self._value(direction, step) - self._value(direction, -step)
-        return self._slope(direction, rise / (2 * step), self.noise(*direction) / step)
+        return rise / (2 * step)
 
     def _slope(self, direction: Direction, numeric: float, error: float) -> Slope:
         parts = [
@@ -244,8 +247,8 @@ class Place:
     ) -> Tensor:
         base = self.base[which]
         count = base.numel() if entries is None else len(entries)
-        draws = 2 * torch.rand(count, generator=generator, dtype=base.dtype) - 1
-        moves = (scale * (draws + 0.5 * draws.sign())).to(base.device)
+        draws = torch.rand(count, generator=generator, dtype=base.dtype).mul_(2).sub_(1)
+        moves = draws.add_(draws.sign(), alpha=0.5).mul_(scale).to(base.device)
         if entries is not None:
             made = torch.zeros_like(base)
             made.view(-1)[entries] = moves

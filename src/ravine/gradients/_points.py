@@ -1,8 +1,10 @@
 """A scalar function at many points that differ from a base in one entry of one tensor."""
 
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ravine.core.errors import first_line
 from ravine.gradients._listening import Listener, Silent
 
-# Bytes that the tensors of one batch of points may take together, at least one point.
-MEMORY = 24 * 2**20
-MOST_POINTS = 128  # more at once is slower: they leave the processor's cache
+# Bytes that the tensors of one batch of points may take together, at least one point. What the
+# system's allocator keeps between batches comes on top: three times as much has been seen.
+MEMORY = 12 * 2**20
+MOST_POINTS = 256  # more at once is no faster
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,23 @@ def values_at(objective: Objective, which: int, entries: Tensor, moves: Tensor) 
     """
     if len(entries) < 4:
         return _one_by_one(objective, which, entries, moves, "")
-    batch, reason = _tried(objective, which, entries[:2], moves[:2])
+    batch, reason = _tried(objective, which, entries[:3], moves[:3])
     if reason is not None:
         objective.listener.noticed(f"entries are evaluated one by one: {reason}")
         return _one_by_one(objective, which, entries, moves, objective.names[which])
-    parts = []
+    values = None
     for start in range(0, len(entries), batch):
         chunk = slice(start, start + batch)
-        parts.append(_batched(objective, which, entries[chunk], moves[chunk]))
+        found = _batched(objective, which, entries[chunk], moves[chunk])
+        if values is None:
+            values = found.new_empty(len(entries))
+        # In a place made before: a small tensor that stayed behind each batch would keep the system
+        # from getting the batch's memory back.
+        values[chunk] = found
         done = min(start + batch, len(entries))
         objective.listener.progressed(objective.names[which], done, len(entries))
-    return torch.cat(parts)
+    assert values is not None
+    return values
 
 
 def _one_by_one(
@@ -106,47 +115,64 @@ def _batched(objective: Objective, which: int, entries: Tensor, moves: Tensor) -
 def _tried(
     objective: Objective, which: int, entries: Tensor, moves: Tensor
 ) -> tuple[int, str | None]:
-    """Evaluate two points both ways; return how many may be batched, or why none may.
-
-    What two points take together beyond what one takes, each further one takes again: the rest is
-    shared by all.
-    """
+    """Evaluate a few points both ways; return how many may be batched, or why none may."""
+    moments = []
     try:
-        with _Taken() as by_two:
-            together = _batched(objective, which, entries, moves)
+        for count in (2, 3):
+            with _Watched() as watched:
+                together = _batched(objective, which, entries[:count], moves[:count])
+            moments.append(watched.moments)
     except Exception as error:  # whatever a user's function raises under vmap
         return 1, f"torch.vmap raises {first_line(error).split('. ')[0]}"
-    with _Taken() as by_each:
-        singly = _one_by_one(objective, which, entries, moves, "")
+    singly = _one_by_one(objective, which, entries, moves, "")
     # A value that differs by rounding is as good; masks or statistics that differ are not.
     near = 1e3 * torch.finfo(singly.dtype).eps
     if not torch.allclose(together, singly, rtol=near, atol=0.0, equal_nan=True):
         return 1, "a batch of points has other values than single ones"
-    base = objective.tensors[which]
-    alone = by_each.size // 2
-    further = max(by_two.size - alone, base.numel() * base.element_size())
-    fitting = 1 + (MEMORY - alone) // further
-    return max(1, min(MOST_POINTS, fitting)), None
+    return max(1, min(MOST_POINTS, _fitting(*moments))), None
 
 
-class _Taken(TorchDispatchMode):
-    """Sums the sizes of what tensor operations take and make: more than is ever alive at once.
+def _fitting(two: Sequence[int], three: Sequence[int]) -> int:
+    """Return how many points fit, from the bytes alive at each moment with two and with three.
 
-    What they take counts too, since `torch.vmap` may copy a shared operand for every point.
+    At each moment some are shared by all points, and every point adds the same again.
     """
+    if len(two) != len(three):  # operations that vmap runs point by point
+        return 3 * MEMORY // max(three)
+    return min(
+        2 + (MEMORY - before) // max(1, after - before)
+        for before, after in zip(two, three, strict=True)
+    )
+
+
+class _Watched(TorchDispatchMode):
+    """Notes after each tensor operation how many bytes of what has been made are still alive."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.size = 0
+        self.moments: list[int] = []
+        self._alive = 0
+        self._known: set[int] = set()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self._known |= {one._cdata for one in _storages(args)}
         result = func(*args, **(kwargs or {}))
-        for one in (*args, *(result if isinstance(result, tuple | list) else (result,))):
-            if isinstance(one, Tensor):
-                self.size += one.numel() * one.element_size()
-        if func is torch.ops.aten.convolution.default:
-            self.size += _columns(result, args[1])
+        for storage in _storages(result if isinstance(result, tuple | list) else (result,)):
+            if storage._cdata not in self._known:
+                self._known.add(storage._cdata)
+                self._alive += storage.nbytes()
+                weakref.finalize(storage, self._freed, storage._cdata, storage.nbytes())
+        work = _columns(result, args[1]) if func is torch.ops.aten.convolution.default else 0
+        self.moments.append(self._alive + work)
         return result
+
+    def _freed(self, place: int, size: int) -> None:
+        self._alive -= size
+        self._known.discard(place)
+
+
+def _storages(things: Sequence[Any]) -> list[torch.UntypedStorage]:
+    return [one.untyped_storage() for one in things if isinstance(one, Tensor)]
 
 
 def _columns(made: Tensor, kernel: Tensor) -> int:

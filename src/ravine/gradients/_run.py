@@ -23,7 +23,7 @@ from ravine.gradients._place import Place
 from ravine.gradients._report import Checked, Finding, Report
 from ravine.gradients._sandbox import Sandbox
 from ravine.gradients._search import MOST_REFINED, entry_noise, numeric_entries, suspects
-from ravine.gradients._steady import hold, hold_still
+from ravine.gradients._steady import Held, hold, notes, unsteady
 from ravine.gradients._widening import wide_sandbox
 
 MOST_ENTRIES = 300_000  # of a full check; above, every tensor is sampled
@@ -62,18 +62,20 @@ class Run:
             self.notices.append(text)
             self.watcher.noticed(text)
 
-    def wide(self, model: nn.Module, loss: Any, batch: Sequence[Any], narrow: Sandbox) -> Sandbox:
-        """Return the float64 sandbox; the narrow one where the model cannot run in float64."""
+    def wide(
+        self, model: nn.Module, loss: Any, batch: Sequence[Any], narrow: Sandbox
+    ) -> tuple[Sandbox, Held]:
+        """Return the float64 sandbox, held; the narrow one where the model cannot run so."""
         if narrow.dtype == torch.float64:
-            return narrow
+            return narrow, hold(narrow)
         found = wide_sandbox(model, loss, batch, self.seed)
-        if isinstance(found, Sandbox):
+        if isinstance(found, tuple):
             return found
         self.noticed(
             f"the model does not run in float64 ({first_line(found)}); checked in"
             f" {_named(narrow.dtype)}, where errors under 2 % cannot be seen"
         )
-        return narrow
+        return narrow, hold(narrow)
 
     def entries_per_tensor(self, box: Sandbox, full: bool, sample: int | None) -> int | None:
         """Return how many entries of each tensor to check one by one; None: none."""
@@ -87,7 +89,7 @@ class Run:
         return count if full else sample
 
     def report(
-        self, model: nn.Module, box: Sandbox, narrow: Sandbox, entries: int | None
+        self, model: nn.Module, box: Sandbox, held: Held, narrow: Sandbox, entries: int | None
     ) -> Report:
         """Run all experiments and return the report."""
         self.findings += [
@@ -97,20 +99,22 @@ class Run:
         ]
         self.rows = padding_rows(box)
         self.findings += padding_notes(box, self.rows)
-        notes, steady = hold_still(box)
-        self.findings += notes
-        analytic = analytic_gradients(box)
+        self.findings += notes(box, held)
+        analytic = analytic_gradients(box, held.first)
+        moving = unsteady(box, held.first, analytic.loss)
+        self.findings += [moving] if moving else []
         for text in notices_of(model, analytic):
             self.noticed(text)
         checked: list[Checked] = []
         if analytic.raised is not None:
             self.findings.append(raising_backward(box, analytic))
-        elif not self._not_finite(box, analytic) and steady:
-            ordinary = self._ordinary(box, analytic)  # before the point is moved
+        elif not self._not_finite(box, analytic) and moving is None:
+            made = self._ordinary(box, analytic) if narrow is box else []  # before the point moves
             checked = self._marked(self._compare(box, analytic, entries))
+            if narrow is not box:
+                made = self._own_dtype(box, narrow, analytic)
             right = {one.name for one in checked if one.agrees}
-            self.findings += [one for one in ordinary if one.parameter in right]
-            self._own_dtype(box, narrow, analytic, right)
+            self.findings += [one for one in made if one.parameter in right]
         ordered = sorted(self.findings, key=lambda one: not one.error)
         return Report(
             tuple(ordered),
@@ -255,26 +259,25 @@ class Run:
             self.noticed(notice)
         return found
 
-    def _own_dtype(
-        self, box: Sandbox, narrow: Sandbox, analytic: Analytic, right: set[str]
-    ) -> None:
-        """Compare the tensors that are right with their gradients in the model's own dtype."""
-        if narrow is box:
-            return
+    def _own_dtype(self, box: Sandbox, narrow: Sandbox, analytic: Analytic) -> list[Finding]:
+        """Return what differs or is wrong in the model's own dtype, for tensors right in float64.
+
+        That a gradient is the same in ordinary training is looked at here too: a pass in float32
+        takes a fourth of one in float64.
+        """
         box.hold()  # modules behind the loss are shared by both
-        hold(narrow)
-        own = analytic_gradients(narrow)
+        own = analytic_gradients(narrow, hold(narrow).first)
+        ordinary = [] if own.raised else self._ordinary(narrow, own)
         if box.sources and abs(own.loss - analytic.loss) > 1e-3 * abs(analytic.loss):
-            return  # torch draws other numbers in another dtype: nothing to compare
+            return ordinary  # torch draws other numbers in another dtype: nothing to compare
         place = f"in {_named(narrow.dtype)}; in float64 they are finite"
         finding = not_finite(narrow, own, place)
         if finding is None and own.raised is not None:
             finding = raising_backward(narrow, own)
         if finding is not None:
             self.findings.append(finding)
-            return
-        made = own_dtype_findings(narrow, own, analytic, self.rows, self.seed)
-        self.findings += [one for one in made if one.parameter in right]
+            return []
+        return ordinary + own_dtype_findings(narrow, own, analytic, self.rows, self.seed)
 
 
 def _put(box: Sandbox, place: Place) -> None:

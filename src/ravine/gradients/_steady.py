@@ -1,5 +1,7 @@
 """Whether two evaluations of a loss are equal, and what is held still to make them so."""
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
 from ravine.gradients._draws import Source, drawn_from
@@ -8,33 +10,60 @@ from ravine.gradients._report import Finding
 from ravine.gradients._sandbox import Sandbox
 
 
-def hold_still(box: Sandbox) -> tuple[list[Finding], bool]:
-    """Find what changes between evaluations, hold it; return a note for each kind, and success.
+class Held(NamedTuple):
+    """What was found out while a sandbox was held.
 
-    What an evaluation changes in modules is put back before each; the generators that it moves
-    are seeded. What still differs then depends on something that cannot be held.
+    Args:
+        changed: Entries of modules that have other values after every evaluation.
+        first: The loss.
+        moved: The loss from where these entries have moved to.
     """
-    changed, first, moved = hold(box)
-    off = abs(float(moved - first))
+
+    changed: list[Kept]
+    first: Tensor
+    moved: Tensor
+
+
+def notes(box: Sandbox, held: Held) -> list[Finding]:
+    """Return a note for each kind of change between evaluations that is held back."""
+    off = abs(float(held.moved - held.first))
     # Many plain attributes are but notes for whoever looks at them later.
-    names = [one.name for one in changed if one.buffer or off]
-    notes = [_mode(names, off)] if names else []
-    if box.sources:
-        notes.append(_randomness(box, first))
-    if same(box.value(), first):
-        return notes, True
-    return [*notes, _unsteady(box, first)], False
+    names = [one.name for one in held.changed if one.buffer or off]
+    made = [_mode(names, off)] if names else []
+    return [*made, _randomness(box, held.first)] if box.sources else made
 
 
-def hold(box: Sandbox) -> tuple[list[Kept], Tensor, Tensor]:
+def unsteady(box: Sandbox, first: Tensor, again: float) -> Finding | None:
+    """Return the note for a loss that differs between evaluations though all is held; else None.
+
+    Args:
+        box: The sandbox, held.
+        first: Its loss.
+        again: Its loss in another evaluation, whose graph was kept: it may be rounded otherwise, or
+            have a term more, which then every further one has.
+    """
+    if again == float(first):
+        return None
+    third = box.value()
+    if same(third, first) or float(third) == again:
+        return None
+    off = abs(float(third - first))
+    said = (
+        f"two evaluations differ by {off:.3g} even with every generator that could be found seeded,"
+        " and buffers and plain attributes put back; differences of such a loss say nothing about"
+        " its gradient, so nothing could be checked: let the model draw from torch's default"
+        " generator, and keep what it changes in buffers"
+    )
+    return Finding(None, "randomness", said, error=False)
+
+
+def hold(box: Sandbox) -> Held:
     """Hold what every evaluation moves, however the loss may stand to it.
 
+    What an evaluation changes in modules is put back before each; the generators that it moves
+    are seeded. What still differs then depends on something that cannot be held: see `unsteady`.
     What the first one fills once and for all, such as a cache or weights set by the first batch,
     stays filled: so training finds it too.
-
-    Returns:
-        Entries of modules that have other values then, the loss, and the loss from where they
-        have moved to.
     """
     roots: dict[str, nn.Module] = {"": box.whole, **box.outside}
     box.hold()
@@ -43,7 +72,7 @@ def hold(box: Sandbox) -> tuple[list[Kept], Tensor, Tensor]:
     entries += added_to(roots, entries)
     if not (replaced(entries) or overwritten(entries)):
         box.sources = drawn
-        return [], first, first
+        return Held([], first, first)
     filled = kept_by(roots)
     moved = box.value()
     filled += added_to(roots, filled)
@@ -52,7 +81,7 @@ def hold(box: Sandbox) -> tuple[list[Kept], Tensor, Tensor]:
     changed = [one for one in entries if one.differs]
     box.standing, box.moving = replaced(entries), overwritten(entries)
     first, box.sources = _draws(box)
-    return changed, first, moved
+    return Held(changed, first, moved)
 
 
 def _draws(box: Sandbox) -> tuple[Tensor, list[Source]]:
@@ -90,17 +119,6 @@ def _randomness(box: Sandbox, first: Tensor) -> Finding:
     said = (
         f"an evaluation draws from {' and '.join(one.name for one in box.sources)}: {effect}; all"
         " were given one seed, and so the loss was checked as these numbers make it"
-    )
-    return Finding(None, "randomness", said, error=False)
-
-
-def _unsteady(box: Sandbox, first: Tensor) -> Finding:
-    off = abs(float(box.value() - first))
-    said = (
-        f"two evaluations differ by {off:.3g} even with every generator that could be found seeded,"
-        " and buffers and plain attributes put back; differences of such a loss say nothing about"
-        " its gradient, so nothing could be checked: let the model draw from torch's default"
-        " generator, and keep what it changes in buffers"
     )
     return Finding(None, "randomness", said, error=False)
 

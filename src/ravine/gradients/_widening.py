@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ravine.gradients._held import kept_by, put_back
 from ravine.gradients._sandbox import Sandbox, sandbox
+from ravine.gradients._steady import Held, hold
 
 _MARK = "_ravine_narrowed"
 
@@ -38,16 +40,17 @@ class _Widen(TorchFunctionMode):
 
 def wide_sandbox(
     model: nn.Module, loss: Any, batch: Sequence[Any], seed: int
-) -> Sandbox | Exception:
-    """Return a sandbox in float64, constants widened if need be; what it raises where it cannot."""
+) -> tuple[Sandbox, Held] | Exception:
+    """Return a float64 sandbox, held, constants widened if need be; what is raised if it cannot."""
     raised: Exception | None = None
     for prepared in (_plain, _widening):
+        box = prepared(sandbox(model, loss, batch, torch.float64, seed))
+        before = kept_by(box.outside)
         try:
-            prepared(sandbox(model, loss, batch, torch.float64, seed)).loss()
+            return box, hold(box)
         except Exception as error:  # whatever a model raises in another dtype
+            put_back(box.outside, before)
             raised = raised or error
-            continue
-        return prepared(sandbox(model, loss, batch, torch.float64, seed))  # as if nothing had run
     assert raised is not None
     return raised
 
