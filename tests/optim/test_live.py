@@ -167,7 +167,35 @@ def test_it_is_a_prepared_launch_that_sees_them():
     assert list(made[1][1]._launches.values()) != [prepared]
 
 
+class Marked(torch.Tensor):
+    """A class of one's own without behaviour of its own."""
+
+
+class Doubled(nn.Parameter):
+    """Answers for its gradient itself."""
+
+    @property
+    def grad(self):
+        found = torch.Tensor.grad.__get__(self)
+        return None if found is None else 2 * found
+
+    @grad.setter
+    def grad(self, value):
+        torch.Tensor.grad.__set__(self, value)
+
+
+def test_a_class_that_answers_for_its_gradients_is_asked():
+    assert not readable([Doubled(torch.ones(3))])
+    parameter = Doubled(torch.ones(3))
+    parameter.grad = torch.ones(3)
+    optimizer = ravine.optim.SGD([parameter], lr=0.25)
+    for _ in range(3):
+        optimizer.step()
+    assert parameter.tolist() == [1 - 3 * 0.25 * 2] * 3
+
+
 GRADIENTS = {
+    "of another class": lambda w: torch.cos(w.detach()).as_subclass(Marked),
     "transposed": lambda w: torch.cos(w.detach()).t().contiguous().t(),
     "strided": lambda w: torch.stack([torch.cos(w.detach())] * 2, -1)[..., 0],
     "expanded": lambda w: torch.ones(()).expand_as(w),
