@@ -20,8 +20,8 @@ def several_threads():
     torch.set_num_threads(before)
 
 
-def trained(make, seed, tensors=100, size=1000):
-    """Return weights after some steps: enough of them for several threads."""
+def trained(make, seed, tensors=100, size=6000):
+    """Return weights after some steps: so many that sleeping threads are woken for them."""
     generator = torch.Generator().manual_seed(seed)
     weights = [torch.nn.Parameter(torch.randn(size, generator=generator)) for _ in range(tensors)]
     optimizer = make(weights)
@@ -54,7 +54,7 @@ def test_a_forked_child_steps_without_the_threads_it_has_not():
     if child == 0:
         # The child must not wait for ever, nor run the rest of the tests.
         torch.set_num_threads(1)  # torch's own functions would wait for the parent's threads
-        weights = [torch.nn.Parameter(torch.zeros(200_000)) for _ in range(2)]
+        weights = [torch.nn.Parameter(torch.zeros(300_000)) for _ in range(2)]
         for weight in weights:
             weight.grad = torch.ones_like(weight)
         optimizer = ravine.optim.SGD(weights, lr=1.0)

@@ -13,10 +13,11 @@ from ravine.core.version import __version__
 from ravine.kernels._cache import compiled_with, module_from_source
 from ravine.kernels._coded_layout import Coding
 from ravine.kernels._coded_source import coded_source, columns
-from ravine.kernels._kernel import Prepared, kernel_table
+from ravine.kernels._kernel import kernel_table
 from ravine.kernels._lower import Program, lower
-from ravine.kernels._native import native, shared_loops
+from ravine.kernels._native import native
 from ravine.kernels._pieces import CHUNK, chunk_length, lanes
+from ravine.kernels._prepared import Prepared
 from ravine.rules import Rule
 
 
@@ -75,8 +76,8 @@ class CodedKernel:
         )
         counts = (count, len(plan.lanes) - 1)
         places = (tensors.strides[0], *(t.ctypes.data for t in tables), *counts)
-        words = np.array([*places, *shared_loops([self._loop])], np.int64)
-        return Prepared(self._step, int(words.ctypes.data), (words, *tables, self._loop))
+        elements = int(plan.chunks[:, 2].sum())
+        return Prepared(self._step, places, [self._loop], elements, tables)
 
 
 @dataclass(frozen=True, eq=False)

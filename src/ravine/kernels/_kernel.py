@@ -15,9 +15,10 @@ from ravine.core.errors import SettingError
 from ravine.core.version import __version__
 from ravine.kernels._cache import compiled_with, load_lightly, module_from_source
 from ravine.kernels._lower import Program, lower
-from ravine.kernels._native import native, shared_loops
+from ravine.kernels._native import native
 from ravine.kernels._numba_source import numba_source
 from ravine.kernels._pieces import CHUNK, chunk_length, cut, lanes
+from ravine.kernels._prepared import Prepared
 from ravine.rules import Rule
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
@@ -62,7 +63,7 @@ class Kernel:
         rows: NDArray[np.float64],
         scalars: NDArray[np.float64],
         plan: "Plan",
-    ) -> "Prepared":
+    ) -> Prepared:
         """Return the step over tables that stay where they are; arguments as in a call."""
         program, count = self.program, len(plan.rows)
         tables = (
@@ -73,21 +74,8 @@ class Kernel:
             kernel_table(scalars, np.float64, (count, len(program.scalars))),
         )
         places = (tensors.strides[0], *(table.ctypes.data for table in tables), *plan.addresses)
-        words = np.array([*places, *shared_loops(self._loops)], np.int64)
-        return Prepared(self._step, int(words.ctypes.data), (words, *tables, plan, self._loops))
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A step of a kernel over tables that are edited in place between steps."""
-
-    _step: Any
-    _place: int
-    _alive: tuple[Any, ...] = field(repr=False)
-
-    def __call__(self) -> None:
-        """Run one step."""
-        self._step(self._place)
+        elements = int(plan.chunks[:, 2].sum())
+        return Prepared(self._step, places, self._loops, elements, (tables, plan))
 
 
 def kernel_table(

@@ -8,7 +8,7 @@ taken.
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,12 +58,6 @@ def native(function: Callable[[int, int, int], Any]) -> Any:
     compiled._cache = light_cache(function) or compiled._cache
     compiled.compile()
     return compiled
-
-
-def shared_loops(loops: Sequence[Any]) -> list[int]:
-    """Return what a step's words end with: how loops are shared among threads, and the loops."""
-    ways = [torch_function("torch_parallel_for"), int(FORKED.ctypes.data)]
-    return ways + [int(loop.address) for loop in loops]
 
 
 @cache
