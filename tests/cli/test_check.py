@@ -55,6 +55,25 @@ def test_curvature_and_graph_beside_the_check(tmp_path, capsys):
         run_check(request(curvature=True, as_json=True))
 
 
+def test_a_graph_too_large_is_refused_before_the_check(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ravine.gradients._graph.MOST_NODES", 3)
+    graph = tmp_path / "graph.svg"
+    with pytest.raises(RavineError, match="more than the 3 that can be read"):
+        run_check(request(model="mlp:4", batch=4, graph=graph))
+    assert capsys.readouterr().out == ""
+    assert not graph.exists()
+
+
+def test_a_model_whose_backward_raises_has_its_report_without_a_graph(tmp_path, capsys):
+    path = tmp_path / "models.py"
+    path.write_text(FAULTY.replace("return 2 * g", 'raise ValueError("not written yet")'))
+    graph = tmp_path / "graph.svg"
+    assert run_check(request(model=f"{path}:build", batch=4, graph=graph)) == 1
+    said = capsys.readouterr()
+    assert "the backward pass raises: ValueError: not written yet" in " ".join(said.out.split())
+    assert "graph: not drawn: ValueError: not written yet" in said.err
+
+
 def test_a_sound_model_exits_0(capsys):
     assert run_check(request(model="mlp:8")) == 0
     said = capsys.readouterr()

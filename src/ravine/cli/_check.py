@@ -10,7 +10,7 @@ from rich.console import Console
 from ravine.cli._named_loss import named_loss
 from ravine.cli._parse import file_to_write
 from ravine.cli._progress import counted
-from ravine.core.errors import ModelError, SettingError
+from ravine.core.errors import ModelError, RavineError, SettingError, first_line
 from ravine.gradients import Report, check, curvature_report, model_graph, objective
 from ravine.problems import Problem
 from ravine.problems._factories import call_factory, find_factory
@@ -49,6 +49,7 @@ def run_check(request: CheckRequest) -> int:
     _refuse_half(model, problem)
     batch = training_batch(problem, request.batch, request.seed)
     errors = Console(stderr=True, highlight=False)
+    drawn = _drawn(request.graph, problem, batch, request.seed) if request.graph else None
     with counted(errors, "random directions") as listener:
         report = check(
             problem.build(request.seed),
@@ -67,9 +68,8 @@ def run_check(request: CheckRequest) -> int:
         with errors.status("curvature"):
             text = _curvature(problem, batch, request.seed)
         typer.echo(text)
-    if request.graph is not None:
-        model_graph(problem.build(request.seed), problem.loss, batch).save(request.graph)
-        errors.print(f"graph: {request.graph}", markup=False, soft_wrap=True)
+    if drawn is not None:
+        errors.print(f"graph: {drawn}", markup=False, soft_wrap=True)
     return 0 if report.ok else 1
 
 
@@ -82,6 +82,23 @@ def _check_options(request: CheckRequest) -> None:
         file_to_write("--graph", request.graph, ".svg")
     if request.as_json and request.curvature:
         raise SettingError("--json prints the check alone; leave out --curvature")
+
+
+def _drawn(
+    path: Path, problem: Problem, batch: tuple[torch.Tensor, torch.Tensor], seed: int
+) -> str:
+    """Draw the graph, before the check as it may be too large; return where, or why it is not.
+
+    Raises:
+        ModelError: There is too much to draw.
+    """
+    try:
+        model_graph(problem.build(seed), problem.loss, batch).save(path)
+    except RavineError:
+        raise
+    except Exception as error:  # a user's backward may raise anything: the check tells of it
+        return f"not drawn: {first_line(error)}"
+    return str(path)
 
 
 def _refuse_half(model: str, problem: Problem) -> None:

@@ -74,8 +74,7 @@ class Kernel:
             kernel_table(scalars, np.float64, (count, len(program.scalars))),
         )
         places = (tensors.strides[0], *(table.ctypes.data for table in tables), *plan.addresses)
-        elements = int(plan.chunks[:, 2].sum())
-        return Prepared(self._step, places, self._loops, elements, (tables, plan))
+        return Prepared(self._step, places, self._loops, plan.elements, (tables, plan))
 
 
 def kernel_table(
@@ -108,6 +107,11 @@ class Plan:
     constants: NDArray[Any] = field(repr=False)
     partial: NDArray[np.float64] = field(repr=False)
     sums: NDArray[np.float64] = field(repr=False)
+
+    @cached_property
+    def elements(self) -> int:
+        """How many weights there are."""
+        return int(self.chunks[:, 2].sum())
 
     @cached_property
     def lanes(self) -> NDArray[np.int64]:

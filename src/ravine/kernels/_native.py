@@ -21,6 +21,7 @@ from ravine.kernels._cache import light_cache
 _LIBRARIES = {"darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}
 
 
+@cache
 def torch_function(name: str) -> int:
     """Return the address of a function of torch's C interface.
 

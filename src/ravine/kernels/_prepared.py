@@ -14,6 +14,7 @@ from ravine.kernels._pieces import CHUNK
 _WORTH_WAKING = 16 * CHUNK
 _AWAKE = 100_000  # nanoseconds: so long at least, threads look out for more work before they sleep
 _ALONE = np.ones(1, np.int64)
+_FORKED_AT, _ALONE_AT = int(FORKED.ctypes.data), int(_ALONE.ctypes.data)
 
 
 class Prepared:
@@ -35,21 +36,18 @@ class Prepared:
     ) -> None:
         share = torch_function("torch_parallel_for")
         ends = [int(loop.address) for loop in loops]
+        words = np.array([[*places, share, at, *ends] for at in (_FORKED_AT, _ALONE_AT)], np.int64)
         self._step = step
-        self._shared, self._alone = (
-            np.array([*places, share, alone.ctypes.data, *ends], np.int64)
-            for alone in (FORKED, _ALONE)
-        )
-        self._places = int(self._shared.ctypes.data), int(self._alone.ctypes.data)
+        self._shared = int(words.ctypes.data)
+        self._alone = self._shared + words.strides[0]
         self._small = elements < _WORTH_WAKING
-        self._alive = loops, alive
+        self._alive = words, loops, alive
 
     def __call__(self) -> None:
         """Run one step."""
         global _ended  # noqa: PLW0603  (threads are the process's own)
-        shared, alone = self._places
         asleep = self._small and perf_counter_ns() - _ended > _AWAKE
-        self._step(alone if asleep else shared)
+        self._step(self._alone if asleep else self._shared)
         _ended = perf_counter_ns()
 
 
