@@ -161,3 +161,55 @@ def test_a_plain_tensor_that_needs_gradients_is_said():
     weight = torch.eye(3, requires_grad=True)
     report = check(own(lambda self, x: self.layer(x @ self.w), w=weight), F.cross_entropy, data())
     assert report.ok and report.notices[0].startswith("w holds tensors with gradients")
+
+
+def test_a_loss_that_takes_turns_between_two_values_is_not_checked():
+    calls = []
+
+    def forward(self, x):
+        calls.append(1)
+        return self.layer(x) * (1 + len(calls) % 2)
+
+    report = check(own(forward), F.cross_entropy, data())
+    assert [one.cause for one in report.findings] == ["randomness"]
+    assert report.checked == () and report.ok and not report.agrees
+
+
+def test_constants_are_widened_where_only_the_graph_meets_them():
+    def forward(self, x):
+        return self.layer(x @ torch.eye(x.shape[1]) if torch.is_grad_enabled() else x)
+
+    passes(own(forward), data())
+
+
+def test_a_model_that_trains_in_float32_only_is_checked_there():
+    def forward(self, x):
+        h = self.layer(x)
+        if h.requires_grad and h.dtype != torch.float32:
+            raise RuntimeError("training kernel: float32 only")
+        return h
+
+    report = check(own(forward), F.cross_entropy, data())
+    assert report.ok and report.dtype == "float32"
+    assert "training kernel: float32 only" in report.notices[0]
+
+
+class NotFiniteInSingle(torch.autograd.Function):
+    """The identity, with a gradient of NaN in float32."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * float("nan") if g.dtype == torch.float32 else g
+
+
+def test_a_fault_of_training_is_told_beside_values_that_are_not_finite():
+    def forward(self, x):
+        return Asks.apply(x, self.layer.weight) + NotFiniteInSingle.apply(self.layer.bias)
+
+    report = check(own(forward), F.cross_entropy, data())
+    found = {(one.parameter, one.cause) for one in report.findings if one.error}
+    assert found == {("layer.weight", "backward"), ("layer.bias", "non-finite")}

@@ -194,6 +194,44 @@ def test_a_class_that_answers_for_its_gradients_is_asked():
     assert parameter.tolist() == [1 - 3 * 0.25 * 2] * 3
 
 
+def test_so_is_one_that_had_no_gradient_when_the_launch_was_made():
+    class Elsewhere(nn.Parameter):
+        grad = property(
+            lambda self: self.__dict__.get("mine"), lambda self, g: self.__dict__.update(mine=g)
+        )
+
+    plain, odd = nn.Parameter(torch.ones(3)), Elsewhere(torch.ones(3))
+    for options in ({}, {"state_dtype": "bfloat16"}):
+        optimizer = ravine.optim.SGD([plain, odd], lr=0.25, momentum=0.0, **options)
+        plain.grad, odd.grad = torch.ones(3), None
+        for _ in range(3):
+            optimizer.step()
+        before = odd.detach().clone()
+        odd.grad = torch.ones(3)
+        optimizer.step()
+        assert odd.tolist() == (before - 0.25).tolist()
+
+
+def test_keys_of_states_may_go_and_come_back():
+    made = pair(SQUARE, VECTOR)
+    for _, optimizer in made:
+        saved = optimizer.state_dict()
+        for key, state in saved["state"].items():  # keys as a checkpoint from a file has them
+            saved["state"][key] = {"".join(list(name)): one for name, one in state.items()}
+        optimizer.load_state_dict(saved)
+    step(made)
+    step(made)
+    for _, optimizer in made:
+        for state in optimizer.state.values():
+            held = [("".join(list(name)), state.pop(name)) for name in list(state)]
+            state.update(held)
+    gone = [object() for _ in range(10_000)]
+    step(made)
+    step(made)
+    assert_equal(made)
+    del gone
+
+
 GRADIENTS = {
     "of another class": lambda w: torch.cos(w.detach()).as_subclass(Marked),
     "transposed": lambda w: torch.cos(w.detach()).t().contiguous().t(),

@@ -25,19 +25,23 @@ class Analytic:
     raised: str | None = None
 
 
-def analytic_gradients(box: Sandbox, plain: Tensor | None = None) -> Analytic:
-    """Return autograd's gradients of all subjects.
+def analytic_gradients(box: Sandbox) -> Analytic:
+    """Return autograd's gradients of all subjects, where they stand."""
+    plain = box.value()  # before the graph, which may have saved what an evaluation writes
+    return analytic_of(box, plain, box.loss())
+
+
+def analytic_of(box: Sandbox, plain: Tensor, loss: Tensor) -> Analytic:
+    """Return autograd's gradients of a loss by all subjects.
 
     A backward that raises is part of the answer: the gradients it can still give are returned
     with its message.
 
     Args:
         box: The sandbox.
-        plain: Its loss, where it is known, without a graph.
+        plain: Its loss, evaluated without a graph.
+        loss: The same with its graph, which is used up.
     """
-    if plain is None:
-        plain = box.value()  # before the graph, which may have saved what an evaluation writes
-    loss = box.loss()
     if not _same(plain, loss.detach()):  # as of a penalty where gradients are recorded
         box.takes_gradients = True
     nodes = list(graph_nodes(loss.grad_fn))

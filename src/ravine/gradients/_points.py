@@ -138,10 +138,13 @@ def _fitting(two: Sequence[int], three: Sequence[int]) -> int:
     At each moment some are shared by all points, and every point adds the same again.
     """
     if len(two) != len(three):  # operations that vmap runs point by point
-        return 3 * MEMORY // max(three)
+        return 3 * MEMORY // max(1, *three)
     return min(
-        2 + (MEMORY - before) // max(1, after - before)
-        for before, after in zip(two, three, strict=True)
+        (
+            2 + (MEMORY - before) // max(1, after - before)
+            for before, after in zip(two, three, strict=True)
+        ),
+        default=MOST_POINTS,
     )
 
 

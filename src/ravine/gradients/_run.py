@@ -8,7 +8,12 @@ import torch
 from torch import nn
 
 from ravine.core.errors import first_line
-from ravine.gradients._analytic import Analytic, analytic_gradients, raising_backward
+from ravine.gradients._analytic import (
+    Analytic,
+    analytic_gradients,
+    analytic_of,
+    raising_backward,
+)
 from ravine.gradients._causes import Diagnosis
 from ravine.gradients._detached import frozen, missing_gradient
 from ravine.gradients._finite import not_finite
@@ -92,6 +97,7 @@ class Run:
         self, model: nn.Module, box: Sandbox, held: Held, narrow: Sandbox, entries: int | None
     ) -> Report:
         """Run all experiments and return the report."""
+        analytic = analytic_of(box, held.first, held.loss)
         self.findings += [
             frozen(name.removeprefix("model."))
             for name, one in box.whole.named_parameters()
@@ -100,7 +106,6 @@ class Run:
         self.rows = padding_rows(box)
         self.findings += padding_notes(box, self.rows)
         self.findings += notes(box, held)
-        analytic = analytic_gradients(box, held.first)
         moving = unsteady(box, held.first, analytic.loss)
         self.findings += [moving] if moving else []
         for text in notices_of(model, analytic):
@@ -266,7 +271,8 @@ class Run:
         takes a fourth of one in float64.
         """
         box.hold()  # modules behind the loss are shared by both
-        own = analytic_gradients(narrow, hold(narrow).first)
+        held = hold(narrow)
+        own = analytic_of(narrow, held.first, held.loss)
         ordinary = [] if own.raised else self._ordinary(narrow, own)
         if box.sources and abs(own.loss - analytic.loss) > 1e-3 * abs(analytic.loss):
             return ordinary  # torch draws other numbers in another dtype: nothing to compare
@@ -276,7 +282,7 @@ class Run:
             finding = raising_backward(narrow, own)
         if finding is not None:
             self.findings.append(finding)
-            return []
+            return ordinary
         return ordinary + own_dtype_findings(narrow, own, analytic, self.rows, self.seed)
 
 

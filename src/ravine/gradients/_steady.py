@@ -17,11 +17,13 @@ class Held(NamedTuple):
         changed: Entries of modules that have other values after every evaluation.
         first: The loss.
         moved: The loss from where these entries have moved to.
+        loss: The loss with its graph, for a backward pass before any further evaluation.
     """
 
     changed: list[Kept]
     first: Tensor
     moved: Tensor
+    loss: Tensor
 
 
 def notes(box: Sandbox, held: Held) -> list[Finding]:
@@ -44,10 +46,12 @@ def unsteady(box: Sandbox, first: Tensor, again: float) -> Finding | None:
     """
     if again == float(first):
         return None
-    third = box.value()
-    if same(third, first) or float(third) == again:
+    # Two more, as a loss may take turns between two values.
+    third, fourth = box.value(), box.value()
+    expected = first.new_tensor(again) if box.takes_gradients else first
+    if same(third, fourth) and same(third, expected):
         return None
-    off = abs(float(third - first))
+    off = max(abs(float(one - expected)) for one in (third, fourth))
     said = (
         f"two evaluations differ by {off:.3g} even with every generator that could be found seeded,"
         " and buffers and plain attributes put back; differences of such a loss say nothing about"
@@ -72,7 +76,7 @@ def hold(box: Sandbox) -> Held:
     entries += added_to(roots, entries)
     if not (replaced(entries) or overwritten(entries)):
         box.sources = drawn
-        return Held([], first, first)
+        return Held([], first, first, box.loss())
     filled = kept_by(roots)
     moved = box.value()
     filled += added_to(roots, filled)
@@ -81,7 +85,7 @@ def hold(box: Sandbox) -> Held:
     changed = [one for one in entries if one.differs]
     box.standing, box.moving = replaced(entries), overwritten(entries)
     first, box.sources = _draws(box)
-    return Held(changed, first, moved)
+    return Held(changed, first, moved, box.loss())
 
 
 def _draws(box: Sandbox) -> tuple[Tensor, list[Source]]:

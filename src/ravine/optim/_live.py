@@ -55,7 +55,8 @@ class Live:
         members = [p for params in lists for p in params]
         looked_at = [[p, *h] for p, h in zip(parameters, held, strict=True)]
         layouts = _layouts(parameters)
-        in_order = [name for row in rows[:1] for name in row if name in names]
+        # As `names` holds them: a dictionary may let go of its own keys.
+        in_order = [sys.intern(name) for row in rows[:1] for name in row if name in names]
         tables = {
             "space": np.zeros(4, np.int64),
             "functions": _functions(),
@@ -110,6 +111,9 @@ def readable(parameters: Sequence[Tensor]) -> bool:
     """Whether this interpreter and this torch have what is needed to look at parameters.
 
     A class that answers for its gradients itself must be asked.
+
+    Args:
+        parameters: All of the groups', with gradients or without.
     """
     return _has_interfaces() and all(
         p.dim() <= WITHIN and type(p).grad is Tensor.grad for p in parameters

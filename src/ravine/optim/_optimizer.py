@@ -255,7 +255,7 @@ class RuleOptimizer(Optimizer):
             leaves.append(Leaf(p, grad, state, t, hypers[id(g)]))
         compiled = run(rule, leaves)
         torch.autograd.graph.increment_version([leaf.parameter for leaf in leaves])
-        if compiled is not None and readable([leaf.parameter for leaf in leaves]):
+        if compiled is not None and readable(every):
             self._launches[rule] = Launch(
                 compiled, groups, leaves, self.state, counted=self._counted
             )

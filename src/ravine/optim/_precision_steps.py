@@ -129,7 +129,8 @@ class CodedSteps:
             if launch is None or not launch.fits(members, states):
                 launch = self._launches[kind] = self._prepared(kind, members, every, states)
             launch.step()
-            if len(parts) == 1 and kind.by_kernel and readable([p for p, _ in members]):
+            every_one = [p for group in groups for p in group["params"]]
+            if len(parts) == 1 and kind.by_kernel and readable(every_one):
                 self._live[rule] = _Live.of(groups, launch, states)
 
     def _prepared(
