@@ -195,7 +195,7 @@ def test_a_model_that_trains_in_float32_only_is_checked_there():
 
 
 class NotFiniteInSingle(torch.autograd.Function):
-    """The identity, with a gradient of NaN in float32."""
+    """The identity, with a gradient in float32 that is not finite."""
 
     @staticmethod
     def forward(ctx, x):
@@ -203,10 +203,13 @@ class NotFiniteInSingle(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, g):
-        return g * float("nan") if g.dtype == torch.float32 else g
+        return g * NotFiniteInSingle.factor if g.dtype == torch.float32 else g
 
 
-def test_a_fault_of_training_is_told_beside_values_that_are_not_finite():
+@pytest.mark.parametrize("factor", [float("nan"), float("inf")])
+def test_a_fault_of_training_is_told_beside_values_that_are_not_finite(monkeypatch, factor):
+    monkeypatch.setattr(NotFiniteInSingle, "factor", factor, raising=False)
+
     def forward(self, x):
         return Asks.apply(x, self.layer.weight) + NotFiniteInSingle.apply(self.layer.bias)
 

@@ -1,5 +1,7 @@
 """Gradients as in ordinary training, where inputs need none: the same as when they do?"""
 
+from math import isfinite
+
 import torch
 from torch import Tensor
 
@@ -32,7 +34,8 @@ def ordinary_findings(box: Sandbox, analytic: Analytic) -> tuple[list[Finding], 
             f"the loss is {loss:.6g} where inputs need no gradient and {analytic.loss:.6g} where"
             " they do; the latter was checked"
         )
-    whole = sum(float(one.norm()) ** 2 for one in analytic.gradients if one is not None) ** 0.5
+    sizes = [float(one.norm()) for one in analytic.gradients if one is not None]
+    whole = sum(size**2 for size in sizes if isfinite(size)) ** 0.5
     return [
         _finding(box.names[which], found[which], first)
         for which, first in enumerate(analytic.gradients)
