@@ -10,11 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import sympy
 
+from ravine.kernels._signs import Ranges, never_negative, ranges_of
 from ravine.rules import Rule, trace
 from ravine.rules._vocabulary import SumOver
+
+_HALF = sympy.Rational(1, 2)
 
 # A function from expression to the name that holds its value.
 _Namer = Callable[[sympy.Basic], str]
@@ -95,13 +99,11 @@ def lower(rule: Rule) -> Program:
     traced = trace(rule)
     sums = _sums_by_depth([*traced.results.values(), *traced.scalars.values()])
     names = {node: f"sum{i}" for i, node in enumerate(node for level in sums for node in level)}
-    stages = [
-        _stage(traced.arrays, names, {names[node]: node.args[0] for node in level}, {})
-        for level in sums
-    ]
+    known = _Known(frozenset(traced.arrays), names, ranges_of(rule))
+    stages = [_stage(known, {names[node]: node.args[0] for node in level}, {}) for level in sums]
     # What a step leaves as it is, such as the weights it started from, is not written back.
     written = {n: v for n, v in traced.results.items() if n == "w" or str(v) != n}
-    stages.append(_stage(traced.arrays, names, written, traced.scalars))
+    stages.append(_stage(known, written, traced.scalars))
     over = {name: str(node.args[1]) for node, name in names.items()}
     return Program(traced.arrays, traced.numbers, dict(rule.scalars), over, tuple(stages))
 
@@ -131,13 +133,24 @@ def _postorder(node: sympy.Basic, seen: set[sympy.Basic]) -> Iterator[sympy.Basi
         yield node
 
 
+class _Known(NamedTuple):
+    """What is known of a rule's symbols.
+
+    Args:
+        arrays: Names with one entry per weight.
+        sums: Name of each reduction.
+        ranges: Where ``t`` and the hyper-parameters lie.
+    """
+
+    arrays: frozenset[str]
+    sums: Mapping[SumOver, str]
+    ranges: Ranges
+
+
 def _stage(
-    arrays: tuple[str, ...],
-    sums: Mapping[SumOver, str],
-    wanted: Mapping[str, sympy.Expr],
-    scalars: Mapping[str, sympy.Expr],
+    known: _Known, wanted: Mapping[str, sympy.Expr], scalars: Mapping[str, sympy.Expr]
 ) -> Stage:
-    printer = _Printer(frozenset(arrays), sums, _uses([*wanted.values(), *scalars.values()]))
+    printer = _Printer(known, _uses([*wanted.values(), *scalars.values()]))
     results = {name: printer.array(value) for name, value in wanted.items()}
     new_scalars = {name: printer.row(value) for name, value in scalars.items()}
     return Stage(
@@ -169,13 +182,11 @@ class _Printer:
     """Prints expressions as lines ``x1 = ...``, each distinct sub-expression once.
 
     Args:
-        arrays: Names with one entry per weight.
-        sums: Name of each reduction.
+        known: What is known of the symbols.
         uses: In how many places each sub-expression stands.
     """
 
-    arrays: frozenset[str]
-    sums: Mapping[SumOver, str]
+    known: _Known
     uses: Counter[sympy.Basic]
     lines: list[str] = field(default_factory=list)
     row_lines: list[str] = field(default_factory=list)
@@ -207,7 +218,7 @@ class _Printer:
         if node.is_Symbol:
             return str(node)
         if isinstance(node, SumOver):
-            return self.sums[node]
+            return self.known.sums[node]
         key = (node, per_weight)
         if key not in self._atoms:
             text = self._operation(node, self.array if per_weight else self.row)
@@ -223,7 +234,8 @@ class _Printer:
         if node.is_Mul or (node.is_Pow and node.exp.is_Number and node.exp < 0):
             return self._product(node, name)
         if node.is_Pow:
-            return _power(name(node.base), node.exp, name)
+            factors = self._root(node) if name == self.array else ()
+            return " * ".join(map(name, factors)) or _power(name(node.base), node.exp, name)
         if isinstance(node, sympy.Max | sympy.Min):
             return _extreme(node, name)
         if isinstance(node, sympy.Piecewise):
@@ -258,10 +270,30 @@ class _Printer:
                 row.append(sympy.Pow(factor, -1, evaluate=False) if inverse else factor)
             else:
                 (under if inverse else over).append(name(factor))
-        if row:
-            over.insert(0, name(row[0] if len(row) == 1 else sympy.Mul(*row, evaluate=False)))
-        top = " * ".join(over) or name(sympy.Integer(1))
-        return f"{top} / ({' * '.join(under)})" if under else top
+        shared = [name(row[0] if len(row) == 1 else sympy.Mul(*row, evaluate=False))] if row else []
+        if not under:
+            return " * ".join([*shared, *over])
+        quotient = (
+            f"{' * '.join(over or shared or [name(sympy.Integer(1))])} / ({' * '.join(under)})"
+        )
+        # Outside the quotient: with the sum it mostly stands in, one fused operation.
+        return f"{shared[0]} * ({quotient})" if over and shared else quotient
+
+    def _root(self, node: sympy.Pow) -> tuple[sympy.Expr, ...]:
+        """Split the root of a constant times the rest into two roots, if the first is real.
+
+        So a root to which something is added, as most are, takes one multiplication less.
+        """
+        if node.exp != _HALF or not node.base.is_Mul or self.uses[node.base] > 1:
+            return ()
+        parts: dict[bool, list[sympy.Expr]] = {False: [], True: []}
+        for factor, inverse in self._factors(node.base, top=True):
+            signed = sympy.Pow(factor, -1, evaluate=False) if inverse else factor
+            parts[self._per_weight(factor)].append(signed)
+        roots = [sympy.Mul(*part, evaluate=False) for part in parts.values()]
+        if not parts[False] or not never_negative(roots[0], self.known.ranges):
+            return ()
+        return tuple(sympy.Pow(root, _HALF, evaluate=False) for root in roots)
 
     def _factors(
         self, node: sympy.Basic, inverse: bool = False, top: bool = False
@@ -280,7 +312,7 @@ class _Printer:
         if isinstance(node, SumOver):
             return False
         if node.is_Symbol:
-            return str(node) in self.arrays
+            return str(node) in self.known.arrays
         if node not in self._varies:
             self._varies[node] = any(self._per_weight(a) for a in node.args)
         return self._varies[node]
@@ -293,7 +325,7 @@ def _split_sign(term: sympy.Basic) -> tuple[str, sympy.Basic]:
 
 
 def _power(base: str, exponent: sympy.Basic, name: _Namer) -> str:
-    if exponent == sympy.Rational(1, 2):
+    if exponent == _HALF:
         return f"sqrt({base})"
     if exponent.is_Integer and 1 <= exponent <= 4:
         return " * ".join([base] * int(exponent))
