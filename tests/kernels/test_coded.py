@@ -18,13 +18,14 @@ SEED = 0xDEADBEEF
 @njit
 def nearest(values, halves):
     for i in range(values.size):
-        halves[i] = bits.nearest(values[i])
+        halves[i] = bits.code(bits.nearest(values[i]))
 
 
 @njit
 def dithered(values, seed, halves):
     for i in range(values.size):
-        halves[i] = bits.dithered(values[i], bits.low(bits.hashed(bits.number(i, seed))))
+        hashed = bits.hashed(bits.number(i, seed))
+        halves[i] = bits.code(bits.dithered(values[i], bits.low(hashed)))
 
 
 @njit
@@ -118,7 +119,7 @@ def test_blocks_are_the_reference(codec, half):
 def test_seeds_are_splitmix():
     # The first outputs of the generator started at 0 (Vigna's splitmix64.c), upper halves.
     stride = 0x9E3779B97F4A7C15
-    counters = np.array([k * stride % 2**64 for k in (1, 2, 3)], np.uint64).view(np.int64)
+    counters = np.array([k * stride % 2**64 for k in (1, 2, 3)], np.uint64)
     assert seeds(counters, 1)[:, 0].tolist() == [0xE220A839, 0x6E789E6A, 0x06C45D18]
 
 
@@ -134,8 +135,8 @@ def test_threads_change_nothing(codecs):
         arrays = [weights.copy(), gradients]
         arrays += [np.zeros(length, np.uint16) for _ in compiled.columns[2:]]
         table = np.array([[a.ctypes.data for a in arrays]])
-        seed = np.array([[SEED]], np.uint32)
-        compiled(table, rows, np.zeros((1, 0)), seed, coded_plan(compiled, [length]))
+        counters = np.array([SEED], np.uint64)
+        compiled(table, rows, np.zeros((1, 0)), counters, coded_plan(compiled, [length]))
         found.append(arrays)
     for parallel, serial in zip(*found, strict=True):
         np.testing.assert_array_equal(parallel, serial)

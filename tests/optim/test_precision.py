@@ -134,6 +134,46 @@ def test_with_stochastic_rounding_they_arrive_on_average():
     assert weight.std().item() == pytest.approx(deviation, rel=0.1)
 
 
+@pytest.mark.parametrize("how", [{"state_dtype": "bfloat16"}, {"state_dtype": "int8"}], ids=str)
+@pytest.mark.parametrize("make", [ours.Adam, ours.Lion])
+def test_a_repeated_launch_does_what_a_step_anew_does(make, how, monkeypatch):
+    # Rates change and come back, a gradient is missing at times, and so are more settings.
+    found = []
+    for repeats in (True, False):
+        if not repeats:
+            monkeypatch.setattr(_precision_steps, "readable", lambda every: False)
+        parameters, optimizer = made(lambda p: make(p, lr=0.01, **how), torch.float32)
+        for step in range(12):
+            optimizer.param_groups[0]["lr"] = 0.02 if step in (3, 4, 8) else 0.01
+            optimizer.param_groups[0]["weight_decay"] = 0.1 if step in (6, 10) else 0.0
+            torch.manual_seed(step)
+            for p in parameters:
+                p.grad = torch.randn(p.shape)
+            if step in (5, 9):
+                parameters[1].grad = None
+            optimizer.step()
+            assert bool(optimizer._coded._repeated) == repeats
+        found.append(kept(optimizer, parameters))
+    assert_same_bits(*found)
+
+
+def test_groups_in_few_bits_beside_others():
+    def steps(*dtypes):
+        torch.manual_seed(0)
+        parameters = [torch.nn.Parameter(torch.randn(300)) for _ in dtypes]
+        groups = [
+            {"params": [p]} | ({"state_dtype": d} if d else {})
+            for p, d in zip(parameters, dtypes, strict=True)
+        ]
+        optimizer = ours.Adam(groups)
+        run(parameters, optimizer, 5)
+        return kept(optimizer, parameters)
+
+    mixed = steps(None, "bfloat16", None)
+    assert_same_bits(mixed[::2], steps(None, None, None)[::2])
+    assert_same_bits(mixed[1:2], steps("bfloat16", "bfloat16", "bfloat16")[1:2])
+
+
 def test_the_seed_decides():
     def bits(seed):
         parameters, optimizer = made(

@@ -43,7 +43,7 @@ class CodedKernel:
         tensors: NDArray[np.int64],
         rows: NDArray[np.float64],
         scalars: NDArray[np.float64],
-        seeds: NDArray[np.uint32],
+        counters: NDArray[np.uint64],
         plan: "CodedPlan",
     ) -> None:
         """Run one step in place.
@@ -52,17 +52,17 @@ class CodedKernel:
             tensors: Addresses [tensors, columns].
             rows: Values [tensors, 1 + hyper-parameters] of ``t`` and the hyper-parameters.
             scalars: Values [tensors, scalars] of what the rule keeps per tensor.
-            seeds: Seeds [tensors, streams] of this step's random numbers.
+            counters: Counters [tensors] of random bits, which the step moves on.
             plan: The tensors, cut into chunks.
         """
-        self.over(tensors, rows, scalars, seeds, plan)()
+        self.over(tensors, rows, scalars, counters, plan)()
 
     def over(
         self,
         tensors: NDArray[np.int64],
         rows: NDArray[np.float64],
         scalars: NDArray[np.float64],
-        seeds: NDArray[np.uint32],
+        counters: NDArray[np.uint64],
         plan: "CodedPlan",
     ) -> Prepared:
         """Return the step over tables that stay where they are; arguments as in a call."""
@@ -71,8 +71,8 @@ class CodedKernel:
             kernel_table(tensors, np.int64, (count, len(self.columns))),
             kernel_table(rows, np.float64, (count, len(program.numbers))),
             kernel_table(scalars, np.float64, (count, len(program.scalars))),
-            kernel_table(seeds, np.uint32, (count, self.coding.streams)),
-            *(plan.chunks, plan.constants, plan.lanes),
+            kernel_table(counters, np.uint64, (count,)),
+            *(plan.chunks, plan.constants, plan.seeds, plan.lanes),
         )
         counts = (count, len(plan.lanes) - 1)
         places = (tensors.strides[0], *(t.ctypes.data for t in tables), *counts)
@@ -82,10 +82,17 @@ class CodedKernel:
 
 @dataclass(frozen=True, eq=False)
 class CodedPlan:
-    """The pieces that a kernel runs over: ``[chunks, 3]``: tensor, start and length in elements."""
+    """The pieces that a kernel runs over, and its work space.
+
+    Args:
+        chunks: ``[chunks, 3]``: tensor, start and length in elements.
+        constants: Of a step, per tensor.
+        seeds: Of a step's random numbers, per tensor and stream.
+    """
 
     chunks: NDArray[np.int64]
     constants: NDArray[np.float32] = field(repr=False)
+    seeds: NDArray[np.uint32] = field(repr=False)
 
     @cached_property
     def lanes(self) -> NDArray[np.int64]:
@@ -108,7 +115,8 @@ def coded_kernel(rule: Rule, coding: Coding) -> CodedKernel:
     if not is_elementwise(rule):
         raise SettingError(f"rule {rule.name} must be elementwise to be stored in few bits")
     source = coded_source(program, coding, rule.name, __version__)
-    module = module_from_source(f"{rule.name}_coded", source, *compiled_with("_coded_bits"))
+    helpers = compiled_with("_coded_bits", "_coded_layout")
+    module = module_from_source(f"{rule.name}_coded", source, *helpers)
     names = tuple(column.name.removesuffix("_") for column in columns(program, coding))
     compiled = CodedKernel(rule, coding, names, program, module.step, native(module.chunks))
     # A step over no chunks: whatever has to be compiled is compiled now.
@@ -116,7 +124,7 @@ def coded_kernel(rule: Rule, coding: Coding) -> CodedKernel:
         np.zeros((0, len(names)), np.int64),
         np.zeros((0, len(program.numbers))),
         np.zeros((0, len(program.scalars))),
-        np.zeros((0, coding.streams), np.uint32),
+        np.zeros(0, np.uint64),
         coded_plan(compiled, []),
     )
     return compiled
@@ -144,4 +152,5 @@ def coded_plan(kernel: CodedKernel, lengths: Sequence[int]) -> CodedPlan:
     return CodedPlan(
         np.array(chunks, dtype=np.int64).reshape(-1, 3),
         np.zeros((len(lengths), kernel._program.width), dtype=np.float32),
+        np.zeros((len(lengths), kernel.coding.streams), dtype=np.uint32),
     )

@@ -4,26 +4,33 @@ Imported by generated modules only: importing Numba takes 0.4 s. Arithmetic on 3
 as intrinsics, because Numba widens every integer operation to 64 bits, at half the speed.
 """
 
+import sys
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ravine.kernels._coded_layout import (
     BLOCK,
     EXPONENT_BELOW_TOP,
     LEAST_EXPONENT,
+    LINE,
     MULTIPLIER,
+    ONWARD,
     ROUND_UP,
     SPOILED,
     STRIDE,
+    TOGETHER,
+    seed,
 )
 from ravine.kernels._pointers import _pointer_to
 
 pointer_to_uint16 = _pointer_to(types.uint16)
 pointer_to_uint32 = _pointer_to(types.uint32)
+pointer_to_uint64 = _pointer_to(types.uint64)
 pointer_to_int8 = _pointer_to(types.int8)
 pointer_to_uint8 = _pointer_to(types.uint8)
 
@@ -50,20 +57,27 @@ def _hash(b: Any, number: Any) -> Any:
     return b.xor(mixed, b.lshr(mixed, _WORD(16)))
 
 
-def _upper_half(b: Any, bits: Any) -> Any:
-    return b.trunc(b.lshr(bits, _WORD(16)), _HALF)
-
-
 def _dither(b: Any, value: Any, noise: Any) -> Any:
     # Adding to a NaN's bits could carry into its sign and make it a number.
     kept = b.select(b.fcmp_ordered("ord", value, value), noise, _WORD(0))
-    return _upper_half(b, b.add(b.bitcast(value, _WORD), kept))
+    return b.add(b.bitcast(value, _WORD), kept)
 
 
 def _nearest(b: Any, value: Any) -> Any:
     bits = b.bitcast(value, _WORD)
     odd = b.and_(b.lshr(bits, _WORD(16)), _WORD(1))
     return _dither(b, value, b.add(odd, _WORD(0x7FFF)))  # half a unit, ties to even
+
+
+_seed = njit(**_EXACT)(seed)
+
+
+@njit(**_EXACT)
+def draw(counter: Any, streams: Any, seeds: Any) -> None:
+    """Move a tensor's counter on and write the seeds of its step."""
+    counter[0] = counter[0] + ONWARD
+    for stream in range(streams):
+        seeds[stream] = np.uint32(_seed(counter[0] + np.uint64(stream)))
 
 
 # The number that the element at a position hashes, and from it that of the next element.
@@ -83,10 +97,58 @@ wide = _operation(
     (types.uint16,),
     lambda b, code: b.bitcast(b.shl(b.zext(code, _WORD), _WORD(16)), _REAL),
 )
-dithered = _operation(types.uint16, (types.float32, types.uint32), _dither)
-nearest = _operation(types.uint16, (types.float32,), _nearest)
+# Rounded values as 32 bits, of which the upper half is the code and the lower half is left over.
+dithered = _operation(types.uint32, (types.float32, types.uint32), _dither)
+nearest = _operation(types.uint32, (types.float32,), _nearest)
+code = _operation(
+    types.uint16, (types.uint32,), lambda b, bits: b.trunc(b.lshr(bits, _WORD(16)), _HALF)
+)
 
+
+@intrinsic
+def room(_context: Any) -> Any:
+    """Return room for the bits of `TOGETHER` values, which mostly stays in registers."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
+        space = cgutils.alloca_once(builder, ir.ArrayType(_WORD, TOGETHER))
+        space.align = LINE  # a vector across two lines is read back late
+        return builder.bitcast(space, _WORD.as_pointer())
+
+    return types.CPointer(types.uint32)(), codegen
+
+
+@intrinsic
+def pack(_context: Any, _bits: Any, _values: Any, _at: Any) -> Any:
+    """Write a room's bits into an array: as float32, or the upper halves as bfloat16 codes.
+
+    Processors take the upper halves of two vectors in one operation, but compilers write one for
+    each vector that shifts, another that narrows, and half a store.
+    """
+    narrow = _values.dtype == types.uint16
+
+    def codegen(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        bits, array, at = values
+        vector = ir.VectorType(_WORD, TOGETHER // 2)
+        place = builder.bitcast(bits, vector.as_pointer())
+        both = [builder.load(builder.gep(place, [_WORD(i)]), align=LINE) for i in range(2)]
+        data = builder.gep(context.make_array(_values)(context, builder, array).data, [at])
+        for i, part in enumerate([_upper_halves(builder, *both)] if narrow else both):
+            kind = part.type.as_pointer()
+            builder.store(part, builder.gep(builder.bitcast(data, kind), [_WORD(i)]), align=2)
+        return at
+
+    return types.int64(_bits, _values, types.int64), codegen
+
+
+def _upper_halves(b: Any, *words: Any) -> Any:
+    halves = [b.bitcast(word, ir.VectorType(_HALF, TOGETHER)) for word in words]
+    upper = [_WORD(i) for i in range(int(sys.byteorder == "little"), 2 * TOGETHER, 2)]
+    return b.shuffle_vector(*halves, ir.Constant(ir.VectorType(_WORD, TOGETHER), upper))
+
+
+# The bits of a float32, as a signed and as an unsigned number.
 _bits = _operation(types.int32, (types.float32,), lambda b, x: b.bitcast(x, _WORD))
+exact = _operation(types.uint32, (types.float32,), lambda b, x: b.bitcast(x, _WORD))
 _power_of_two = _operation(
     types.float32,
     (types.int64,),

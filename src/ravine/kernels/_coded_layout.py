@@ -12,6 +12,7 @@ fuses; and all that is stored are small integers, which survive any cast of a ch
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,10 @@ CODECS = ("float32", "bfloat16", "nearest", "linear", "root")
 BLOCKWISE = ("linear", "root")
 STOCHASTIC = ("bfloat16", *BLOCKWISE)
 ROUNDINGS = ("nearest", "stochastic", "kahan")
+
+# Values whose bfloat16 codes are written at once: two of the widest vectors; and bytes that come
+# into a processor's cache together.
+TOGETHER, LINE = 32, 64
 
 # Scales never fall below 2^-100 (linear) and 2^-120 (root), so that neither they nor their
 # reciprocals leave float32: exponents as stored, biased by 127.
@@ -38,8 +43,17 @@ ROUND_UP = 0x1FFFF
 # odd, so that all 2^32 numbers come up); MULTIPLIER is from lowbias32 (Wellons 2018). One round of
 # it is enough: bits of one weight at different steps are independent through the seeds, those of
 # different weights correlate by a few hundredths at most; a second round takes a tenth of a step.
+# Squares of odd numbers, which take two operations less, are not spread as evenly.
 STRIDE = 0x9E3779B9
 MULTIPLIER = 0x846CA68B
+
+# Counters of random bits, one per tensor, move by this at every step, and so run through all 64-bit
+# numbers: the golden ratio times 2^64, odd.
+ONWARD = np.uint64(0x9E3779B97F4A7C15)
+# SplitMix (Steele, Lea & Flood 2014) with the finalizer of Stafford's variant 13.
+_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+_FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_UPPER_HALF = np.uint64(32)
 
 
 @dataclass(frozen=True)
@@ -69,16 +83,18 @@ class Coding:
         return max(1, (len(self.slots) + 1) // 2)
 
 
-def seeds(counters: NDArray[np.int64], streams: int) -> NDArray[np.uint32]:
+def seeds(counters: NDArray[np.uint64], streams: int) -> NDArray[np.uint32]:
     """Return the seeds [tensors, streams] of one step's random numbers.
 
     Args:
-        counters: A number per tensor that moves on by a large odd one at every step.
+        counters: A number per tensor that moves by `ONWARD` at every step.
         streams: Hashes per element.
-
-    Source: Steele, Lea & Flood 2014, SplitMix; the finalizer is Stafford's variant 13.
     """
-    z = counters.view(np.uint64)[:, None] + np.arange(streams).astype(np.uint64)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return ((z ^ (z >> np.uint64(31))) >> np.uint64(32)).astype(np.uint32)
+    return seed(counters[:, None] + np.arange(streams).astype(np.uint64)).astype(np.uint32)
+
+
+def seed(z: Any) -> Any:
+    """Return 32 random bits from each 64-bit number; compiled code runs this same function."""
+    z = (z ^ (z >> _SHIFTS[0])) * _FACTORS[0]
+    z = (z ^ (z >> _SHIFTS[1])) * _FACTORS[1]
+    return (z ^ (z >> _SHIFTS[2])) >> _UPPER_HALF

@@ -78,7 +78,7 @@ class Kernel:
 
 
 def kernel_table(
-    table: NDArray[Any], dtype: type[np.generic], shape: tuple[int, int]
+    table: NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]
 ) -> NDArray[Any]:
     """Return a table that compiled code may address, as it is."""
     if table.shape != shape or table.dtype != dtype or not table.flags.c_contiguous:

@@ -1,12 +1,9 @@
 """Counting the steps of hundreds of parameters in compiled code, beside the kernel's table."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-import torch
 from numba import njit
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ravine.kernels import load_lightly
 from ravine.kernels._pointers import pointer_to_float32 as _singles
@@ -20,7 +17,7 @@ class Counter:
     """The steps of parameters, of which each state holds a view.
 
     Args:
-        states: States with ``step``; their steps are replaced by views of one array.
+        steps: Steps [parameters], of which states hold views.
         tensor_of: Number of the parameter whose step a row of the table holds [rows].
         row_of: Row of each parameter where several share one, else None.
         table: The kernel's table, whose first column gets the steps.
@@ -28,14 +25,11 @@ class Counter:
 
     def __init__(
         self,
-        states: Sequence[dict[str, Any]],
+        steps: Tensor,
         tensor_of: NDArray[np.int64],
         row_of: NDArray[np.int64] | None,
         table: NDArray[np.float64],
     ) -> None:
-        steps = torch.stack([state["step"] for state in states])
-        for state, view in zip(states, steps.unbind(), strict=True):
-            state["step"] = view
         numbers = steps.numpy()
         double = {"float32": False, "float64": True}[numbers.dtype.name]
         first = None if row_of is None else tensor_of[row_of]
@@ -48,7 +42,7 @@ class Counter:
             np.int64,
         )
         self._place = int(self._tables.ctypes.data)
-        self._alive = (steps, numbers, tensor_of, first, table)
+        self._alive = (numbers, tensor_of, first, table)
 
     def count(self) -> bool:
         """Count a step; return False, with nothing counted, where rows no longer fit."""

@@ -4,10 +4,10 @@ Finding states, layouts and plans anew at every step would cost half a milliseco
 tensors, a tenth of the step itself. A launch keeps them and only checks that they still hold.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from operator import is_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,10 @@ from ravine.optim._groups import Group, number, numbers_of
 from ravine.optim._live import Live
 from ravine.optim._long_way import Leaf
 from ravine.optim._states import State, state_key
+from ravine.rules import Rule
+
+if TYPE_CHECKING:
+    from ravine.optim._counting import Counter
 
 # Rates of groups, and all hyper-parameters of each, where they may have changed.
 Settings = tuple[list[float], list[list[float]] | None]
@@ -28,57 +32,32 @@ class Launch:
     """What one kernel call updates: parameters that have made their first step.
 
     Args:
-        compiled: The rule's kernel.
+        rule: The rule.
         groups: The rule's groups.
-        leaves: Their parameters with gradients, group by group, with their states.
         states: The optimizer's states.
-        counted: Whether states count their steps.
+        table: The kernel's rows of ``t`` and hyper-parameters. Where steps are not counted, ``t``
+            is 2: every step after the first counts as the second.
+        group_of: Number of the group of each row.
+        tensors: The tensors whose addresses the update takes.
+        counter: Counts steps in the table and in states; None where none are counted.
+        update: The kernel's step over these tables.
     """
 
     def __init__(
         self,
-        compiled: Kernel,
+        rule: Rule,
         groups: Sequence[Group],
-        leaves: Sequence[Leaf],
         states: Mapping[Tensor, State],
-        *,
-        counted: bool,
+        table: NDArray[np.float64],
+        group_of: NDArray[np.int64],
+        tensors: Live,
+        counter: "Counter | None",
+        update: Callable[[], None],
     ) -> None:
-        from ravine.optim._counting import Counter  # noqa: PLC0415  (imports Numba)
-
-        rule = compiled.rule
-        self._rule, self._groups = rule, groups
+        self._rule, self._groups, self._states = rule, groups, states
         self._lists = [group["params"] for group in groups]
-        self._states = states
-        kept = [leaf.state for leaf in leaves]
-        parameters = [leaf.parameter for leaf in leaves]
-        self._lay_out_rows(compiled, leaves)
-        self._counter = Counter(kept, self._tensor, self._row_of, self._table) if counted else None
-        scalar_keys = [state_key(rule, name) for name in rule.scalars]
-        self._scalars = _gathered(kept, scalar_keys, list(rule.scalars.values()))
-        keys = [state_key(rule, name) for name in rule.state]
-        others = [*scalar_keys, *(["step"] if counted else [])]
-        self._live = Live(self._lists, parameters, states, keys, others)
-        self._row_scalars = self._scalars[self._tensor]
-        self._update = compiled.over(
-            self._live.addresses, self._table, self._row_scalars, self._pieces
-        )
-
-    def _lay_out_rows(self, compiled: Kernel, leaves: Sequence[Leaf]) -> None:
-        rule, program = compiled.rule, compiled.program
-        group_of = {id(p): i for i, params in enumerate(self._lists) for p in params}
-        number = np.array([group_of[id(leaf.parameter)] for leaf in leaves], np.int64)
-        pieces = plan(compiled, [leaf.parameter.shape for leaf in leaves])
-        # Row of each tensor, where several share one.
-        self._row_of: NDArray[np.int64] | None = None
-        if not program.sums and not program.scalars:
-            alike = list(zip(number.tolist(), [leaf.t for leaf in leaves], strict=True))
-            pieces, self._row_of = _sharing_rows(pieces, alike)
-        self._pieces = pieces
-        self._tensor = pieces.rows[:, 1].copy()
-        self._group = number[self._tensor]
-        # Where steps are not counted, every one after the first counts as the second.
-        self._table = np.full((len(self._tensor), 1 + len(rule.hypers)), 2.0)
+        self._table, self._group = table, group_of
+        self._live, self._counter, self._update = tensors, counter, update
         self._rate = list(rule.hypers).index("lr") if "lr" in rule.hypers else None
         self._rates: list[float] = []
         self._begun = False
@@ -103,17 +82,9 @@ class Launch:
         self._take(groups, settings)
         # Before the update sweeps the counters out of the processor's caches.
         torch.autograd.graph.increment_version(self._live.parameters)
-        if self._scalars.size:
-            self._update_with_scalars()
-        else:
-            self._update()
+        self._update()
         del copies
         return True
-
-    def _update_with_scalars(self) -> None:
-        np.take(self._scalars, self._tensor, axis=0, out=self._row_scalars)
-        self._update()
-        self._scalars[self._tensor] = self._row_scalars
 
     def _same(self, groups: Sequence[Group], states: Mapping[Tensor, State]) -> bool:
         return (
@@ -145,6 +116,78 @@ class Launch:
         elif rates != self._rates and self._rate is not None:
             self._table[:, 1 + self._rate] = np.array(rates)[self._group]
         self._rates = rates
+
+
+def launch(
+    compiled: Kernel,
+    groups: Sequence[Group],
+    leaves: Sequence[Leaf],
+    states: Mapping[Tensor, State],
+    *,
+    counted: bool,
+) -> Launch:
+    """Prepare the launch of parameters and states as they are.
+
+    Args:
+        compiled: The rule's kernel.
+        groups: The rule's groups.
+        leaves: Their parameters with gradients, group by group, with their states.
+        states: The optimizer's states.
+        counted: Whether states count their steps.
+    """
+    from ravine.optim._counting import Counter  # noqa: PLC0415  (imports Numba)
+
+    rule, kept = compiled.rule, [leaf.state for leaf in leaves]
+    parameters, lists = [leaf.parameter for leaf in leaves], [group["params"] for group in groups]
+    number = numbers_of_groups(lists, parameters)
+    pieces, row_of = _rows(compiled, leaves, number)
+    tensor_of = pieces.rows[:, 1].copy()
+    table = np.full((len(tensor_of), 1 + len(rule.hypers)), 2.0)
+    counter = Counter(_shared_steps(kept), tensor_of, row_of, table) if counted else None
+    scalar_keys = [state_key(rule, name) for name in rule.scalars]
+    scalars = _gathered(kept, scalar_keys, list(rule.scalars.values()))
+    keys = [state_key(rule, name) for name in rule.state]
+    others = [*scalar_keys, *(["step"] if counted else [])]
+    tensors = Live(lists, parameters, states, keys, others)
+    of_rows = scalars[tensor_of]
+    update = compiled.over(tensors.addresses, table, of_rows, pieces)
+
+    def update_with_scalars() -> None:
+        np.take(scalars, tensor_of, axis=0, out=of_rows)
+        update()
+        scalars[tensor_of] = of_rows
+
+    every_step = update_with_scalars if scalars.size else update
+    return Launch(rule, groups, states, table, number[tensor_of], tensors, counter, every_step)
+
+
+def numbers_of_groups(
+    lists: Sequence[Sequence[Tensor]], parameters: Sequence[Tensor]
+) -> NDArray[np.int64]:
+    """Return the number of the group, by its list, that each parameter is in."""
+    group_of = {id(p): number for number, params in enumerate(lists) for p in params}
+    return np.array([group_of[id(p)] for p in parameters], np.int64)
+
+
+def _rows(
+    compiled: Kernel, leaves: Sequence[Leaf], group_of: NDArray[np.int64]
+) -> tuple[Plan, NDArray[np.int64] | None]:
+    """Return the kernel's plan, and the row of each tensor where several share one."""
+    program = compiled.program
+    pieces = plan(compiled, [leaf.parameter.shape for leaf in leaves])
+    if program.sums or program.scalars:
+        return pieces, None
+    return _sharing_rows(
+        pieces, list(zip(group_of.tolist(), [leaf.t for leaf in leaves], strict=True))
+    )
+
+
+def _shared_steps(states: Sequence[State]) -> Tensor:
+    """Return the steps of parameters in one tensor, of which each state gets a view."""
+    steps = torch.stack([state["step"] for state in states])
+    for state, view in zip(states, steps.unbind(), strict=True):
+        state["step"] = view
+    return steps
 
 
 def _rate(group: Group) -> float:

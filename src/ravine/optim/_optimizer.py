@@ -21,7 +21,7 @@ from ravine.optim._groups import (
     check_values,
     hypers_of,
 )
-from ravine.optim._launch import Launch
+from ravine.optim._launch import Launch, launch
 from ravine.optim._live import readable
 from ravine.optim._loading import (
     as_loaded,
@@ -235,7 +235,7 @@ class RuleOptimizer(Optimizer):
         if plain and prepared is not None and prepared.step(groups, self.state):
             return
         groups = self._coded.step(rule, groups, self.param_groups, self.state)
-        if prepared is None or not prepared.step(groups, self.state):
+        if groups and (prepared is None or not prepared.step(groups, self.state)):
             self._first_step(rule, groups)
 
     def _first_step(self, rule: Rule, groups: list[Group]) -> None:
@@ -256,7 +256,7 @@ class RuleOptimizer(Optimizer):
         compiled = run(rule, leaves)
         torch.autograd.graph.increment_version([leaf.parameter for leaf in leaves])
         if compiled is not None and readable(every):
-            self._launches[rule] = Launch(
+            self._launches[rule] = launch(
                 compiled, groups, leaves, self.state, counted=self._counted
             )
         elif gpu_can(rule, leaves):

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ravine.kernels import addresses
+from ravine.kernels import Prepared, addresses
 from ravine.kernels._coded import CodedKernel, CodedPlan
-from ravine.kernels._coded_layout import STOCHASTIC, Coding, seeds
+from ravine.kernels._coded_layout import ONWARD, STOCHASTIC, Coding, seeds
 from ravine.optim._groups import Group, hypers_of
 from ravine.optim._memory import gradient, wide
 from ravine.optim._precision_codecs import noise
@@ -24,9 +24,6 @@ from ravine.optim._states import State, state_key
 from ravine.rules import Rule, reference_step
 
 Member = tuple[Tensor, Group]
-
-# Counters run through all 64-bit numbers: an odd stride, the golden ratio times 2^64.
-_STRIDE = 0x9E3779B97F4A7C15 - 2**64
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +57,6 @@ class CodedLaunch:
     counters: Tensor
     table: NDArray[np.float64]
     plan: CodedPlan | None = field(repr=False)
-    _hypers: list[list[float]] = field(default_factory=list, repr=False)
 
     def fits(self, members: Sequence[Member], states: Mapping[Tensor, State]) -> bool:
         """Whether parameters, groups and states are still those that were prepared."""
@@ -79,38 +75,36 @@ class CodedLaunch:
     def step(self) -> None:
         """Update every parameter by one step, wherever everything lies."""
         gradients = [gradient(p) for p, _ in self.members]
-        random = self.begin_step()
-        if self.compiled is None or self.plan is None:
-            self._step_reference(gradients, random)
-        else:
-            kept = [self.columns[key] for key in keys_of(self.rule, self.coding)]
-            tensors = addresses([[p for p, _ in self.members], gradients, *kept])
-            self.compiled(tensors, self.table, self.scalars.numpy(), random, self.plan)
-        self.end_step()
-
-    def begin_step(self) -> NDArray[np.uint32]:
-        """Count the step, look at the settings, and return the seeds of its random numbers."""
-        self._set_hypers()  # first: a setting may be refused
+        self._set_hypers()  # before anything changes: a setting may be refused
         if self.steps is not None:
             self.steps.add_(1)
             self.table[:, 0] = self.steps.numpy()
-        self.counters.add_(_STRIDE)
-        return seeds(self.counters.numpy(), self.coding.streams)
-
-    def end_step(self) -> None:
-        """Tell autograd that parameters have changed."""
+        if self.compiled is None or self.plan is None:
+            self._step_reference(gradients)
+        else:
+            kept = [self.columns[key] for key in keys_of(self.rule, self.coding)]
+            tensors = addresses([[p for p, _ in self.members], gradients, *kept])
+            self.update_at(tensors)()
         if self.steps is None:  # where steps are not counted, all but the first are the second
             self.table[:, 0] = 2
         torch.autograd.graph.increment_version([p for p, _ in self.members])
 
+    def update_at(self, tensors: NDArray[np.int64]) -> Prepared:
+        """Return the kernel's step over tensors at these addresses."""
+        assert self.compiled is not None
+        assert self.plan is not None
+        scalars, counters = self.scalars.numpy(), self.counters.numpy().view(np.uint64)
+        return self.compiled.over(tensors, self.table, scalars, counters, self.plan)
+
     def _set_hypers(self) -> None:
         groups = {id(group): group for _, group in self.members}
         found = {key: list(hypers_of(group, self.rule).values()) for key, group in groups.items()}
-        if list(found.values()) != self._hypers:
-            self._hypers[:] = found.values()
-            self.table[:, 1:] = [found[id(group)] for _, group in self.members]
+        self.table[:, 1:] = [found[id(group)] for _, group in self.members]
 
-    def _step_reference(self, gradients: list[Tensor], random: NDArray[np.uint32]) -> None:
+    def _step_reference(self, gradients: list[Tensor]) -> None:
+        counters = self.counters.numpy().view(np.uint64)
+        counters += ONWARD
+        random = seeds(counters, self.coding.streams)
         weights, states = reference_step(
             self.rule,
             [self._wide_weight(i) for i in range(len(self.members))],

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from operator import is_
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ravine.kernels import Prepared
 from ravine.kernels._coded import coded_kernel, coded_plan
 from ravine.kernels._coded_layout import Coding
 from ravine.optim._groups import Group, hypers_of
+from ravine.optim._launch import Launch, numbers_of_groups
 from ravine.optim._live import Live, readable
 from ravine.optim._memory import gradient, kernel_can, wide
 from ravine.optim._precision import coding_for, is_coded
@@ -34,39 +32,28 @@ class _Kind(NamedTuple):
     by_kernel: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Live:
-    """A launch of all coded groups of a rule, with where their tensors lie."""
+class _Sorted(NamedTuple):
+    """The groups of a rule: as given, those in few bits and how they are, and the others."""
 
-    groups: list[Group]
-    lists: list[list[Tensor]]
+    given: list[Group]
+    coded: list[Group]
     settings: list[tuple[Any, Any]]
-    launch: CodedLaunch
-    tensors: Live
-    random: NDArray[np.uint32]
-    update: Prepared
+    others: list[Group]
 
     @classmethod
-    def of(cls, groups: list[Group], launch: CodedLaunch, states: States) -> "_Live":
-        keys = keys_of(launch.rule, launch.coding)
-        others = [key for key in launch.columns if key not in keys]
-        lists = [group["params"] for group in groups]
-        tensors = Live(lists, [p for p, _ in launch.members], states, keys, others)
-        assert launch.compiled is not None
-        assert launch.plan is not None
-        random = np.zeros((len(launch.members), launch.coding.streams), np.uint32)
-        scalars = launch.scalars.numpy()
-        update = launch.compiled.over(tensors.addresses, launch.table, scalars, random, launch.plan)
-        settings = [_settings(group) for group in groups]
-        return cls(groups, lists, settings, launch, tensors, random, update)
+    def of(cls, rule: Rule, groups: list[Group]) -> "_Sorted":
+        is_so = [is_coded(rule, group) for group in groups]
+        coded = [group for group, so in zip(groups, is_so, strict=True) if so]
+        others = [group for group, so in zip(groups, is_so, strict=True) if not so]
+        settings = [(g.get("state_dtype"), g.get("param_rounding")) for g in coded]
+        return cls(groups, coded, settings, others)
 
-    def fits(self, groups: list[Group]) -> bool:
-        return (
-            len(groups) == len(self.groups)
-            and all(map(is_, groups, self.groups))
-            and all(map(is_, [group["params"] for group in groups], self.lists))
-            and [_settings(group) for group in groups] == self.settings
-        )
+
+class _Repeated(NamedTuple):
+    """A launch over all coded groups of a rule, to be made again."""
+
+    groups: _Sorted
+    launch: Launch
 
 
 @dataclass(frozen=True)
@@ -79,9 +66,8 @@ class CodedSteps:
 
     counted: bool
     _launches: dict[_Kind, CodedLaunch] = field(default_factory=dict)
-    _live: dict[Rule, _Live] = field(default_factory=dict)
+    _repeated: dict[Rule, _Repeated] = field(default_factory=dict)
 
-    @torch.no_grad()
     def step(
         self, rule: Rule, groups: list[Group], every: Sequence[Group], states: States
     ) -> list[Group]:
@@ -93,35 +79,30 @@ class CodedSteps:
             every: All groups of the optimizer: a parameter's place there decides its random bits.
             states: The optimizer's state by parameter.
         """
-        coded = [is_coded(rule, group) for group in groups]
-        if not any(coded):
-            return groups
-        chosen = [group for group, is_so in zip(groups, coded, strict=True) if is_so]
-        if not self._step_again(rule, chosen):
-            self._step_anew(rule, chosen, every, states)
-        return [group for group, is_so in zip(groups, coded, strict=True) if not is_so]
+        last = self._repeated.pop(rule, None)
+        if last is not None and groups is last.groups.given:
+            found = last.groups
+        else:
+            found = _Sorted.of(rule, groups)
+        if last is not None and found.settings == last.groups.settings:
+            # Before the update sweeps this out of the processor's caches.
+            self._repeated[rule] = _Repeated(found, last.launch)
+            if last.launch.step(found.coded, states):
+                return found.others
+            del self._repeated[rule]
+        launch = self._step_anew(rule, found.coded, every, states) if found.coded else None
+        if launch is not None:
+            self._repeated[rule] = _Repeated(found, launch)
+        return found.others
 
-    def _step_again(self, rule: Rule, groups: list[Group]) -> bool:
-        """Update what was prepared, if everything is where it was; return whether it is."""
-        live = self._live.get(rule)
-        if live is None or not live.fits(groups):
-            return False
-        copies = live.tensors.read()
-        if copies is None:
-            return False
-        live.random[:] = live.launch.begin_step()
-        live.launch.end_step()  # before the update sweeps what it looks at out of the caches
-        live.update()
-        del copies
-        return True
-
+    @torch.no_grad()
     def _step_anew(
         self, rule: Rule, groups: list[Group], every: Sequence[Group], states: States
-    ) -> None:
+    ) -> Launch | None:
+        """Update wherever everything lies; return a launch where one kernel call can repeat it."""
         parts: dict[_Kind, list[Member]] = {}
         for member in _with_gradient(groups):
             parts.setdefault(_kind(rule, *member), []).append(member)
-        self._live.pop(rule, None)
         for kind in [k for k in self._launches if k.rule is rule and k not in parts]:
             del self._launches[kind]
         for kind, members in parts.items():
@@ -131,7 +112,8 @@ class CodedSteps:
             launch.step()
             every_one = [p for group in groups for p in group["params"]]
             if len(parts) == 1 and kind.by_kernel and readable(every_one):
-                self._live[rule] = _Live.of(groups, launch, states)
+                return _repeating(launch, groups, states)
+        return None
 
     def _prepared(
         self, kind: _Kind, members: list[Member], every: Sequence[Group], states: States
@@ -171,8 +153,19 @@ class CodedSteps:
         settle(rule, coding, state, start, parameter)
 
 
-def _settings(group: Group) -> tuple[Any, Any]:
-    return group.get("state_dtype"), group.get("param_rounding")
+def _repeating(launch: CodedLaunch, groups: Sequence[Group], states: States) -> Launch:
+    """Return a launch over the tables and views of one that has just been made."""
+    from ravine.optim._counting import Counter  # noqa: PLC0415  (imports Numba)
+
+    parameters, lists = [p for p, _ in launch.members], [group["params"] for group in groups]
+    keys = keys_of(launch.rule, launch.coding)
+    others = [key for key in launch.columns if key not in keys]
+    tensors = Live(lists, parameters, states, keys, others)
+    every_row, steps = np.arange(len(parameters)), launch.steps
+    counter = None if steps is None else Counter(steps, every_row, None, launch.table)
+    group_of = numbers_of_groups(lists, parameters)
+    update = launch.update_at(tensors.addresses)
+    return Launch(launch.rule, groups, states, launch.table, group_of, tensors, counter, update)
 
 
 def _with_gradient(groups: Sequence[Group]) -> Iterator[Member]:
