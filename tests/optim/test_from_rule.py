@@ -9,7 +9,7 @@ from torch import nn
 import ravine.optim
 from ravine.core.errors import SettingError
 from ravine.optim import SAM, from_rule
-from ravine.rules import get_rule, modifiers
+from ravine.rules import get_rule, modifiers, rule
 
 
 def weight():
@@ -94,3 +94,31 @@ def test_around_another_rule_too():
 def test_what_is_wrong_is_named(name, settings, message):
     with pytest.raises(SettingError, match=message):
         from_rule(get_rule(name))([weight()], **settings)
+
+
+TEXT = """
+def odd(w, g, {0}, *, lr=0.1, beta=0.9):
+    {0} = beta * {0} + g
+    return w - lr * {0}, {0}
+"""
+
+
+def steps_with_state_named(name, **precision):
+    """Step by momentum over more than a page of weights; its state has this name."""
+    written = {}
+    exec(TEXT.format(name), written)
+    torch.manual_seed(0)
+    weights = nn.Parameter(torch.randn(2100))
+    optimizer = from_rule(rule(state=(name,))(written["odd"]))([weights], **precision)
+    for _ in range(3):
+        weights.grad = torch.randn(2100)
+        optimizer.step()
+    return weights.detach()
+
+
+@pytest.mark.parametrize("precision", [{}, {"state_dtype": "bfloat16"}, {"state_dtype": "int8"}])
+@pytest.mark.parametrize("names", [("a", "code", "prefetch"), ("length", "real", "h0")])
+def test_names_of_states_do_not_meet_those_of_the_compiled_code(names, precision):
+    expected = steps_with_state_named("m", **precision)
+    for name in names:
+        assert torch.equal(steps_with_state_named(name, **precision), expected), name

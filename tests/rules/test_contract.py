@@ -79,6 +79,7 @@ def test_built_in_rules_are_pickled_by_name_and_others_refuse():
         (lambda w, g, *, lr=-1.0: w, {}, r"the default of lr must be > 0, got -1.0"),
         (lambda w, g, *, lr=1.0, x0=1.0: w, {}, r"'x0' has another use in kernels; rename it"),
         (lambda w, g, step, *, lr=1.0: w, {"state": ("step",)}, r"'step' has another use"),
+        (lambda w, g, tl, *, lr=1.0: w, {"state": ("tl",)}, r"'tl' has another use"),
         (lambda w, g, lr, *, beta=1.0: w, {"state": ("lr",)}, r"learning rate lr is missing"),
         (lambda w, g, m, *, lr=1.0: w, {"state": ("m",), "init": {"m": ("m", 1.0)}}, r"used twice"),
         (lambda w, g, *, lr=1.0: w, {"init": {"m": ("start", 1.0)}}, r"unknown name in rule x 'm'"),

@@ -22,10 +22,10 @@ from numpy import abs, exp, floor, log, sign, sqrt
 from numba import njit
 from numba.types import {dtype} as real
 
-from ravine.kernels._pointers import call5, prefetch, pointer_to_{dtype} as pointer
+from ravine.kernels._pointers import call5, prefetch as _prefetch, pointer_to_{dtype} as pointer
 from ravine.kernels._pointers import pointer_to_float64 as doubles, pointer_to_int64 as words
 
-PAGE, AHEAD = {page}, {ahead}
+_PAGE, _AHEAD = {page}, {ahead}
 '''
 
 # What a step is given, in this order: bytes from one tensor's addresses to the next's, addresses of
@@ -91,10 +91,11 @@ def _loop(program: Program, stage: Stage, ending: list[str]) -> str:
     loads = [f"c{i} = constants[{i}]" for i in range(len(stage.constants))]
     reads = [f"{name} = {name}_[i]" for name in program.arrays]
     body = _indent([*reads, *stage.lines, *ending], 12)
-    ahead = _indent([f"prefetch({name}_, a + AHEAD)" for name in program.arrays], 8)
+    ahead = _indent([f"_prefetch({name}_, _start + _AHEAD)" for name in program.arrays], 8)
+    # Names that begin with an underscore no rule can have.
     return (
-        f"{_indent(loads, 4)}\n    for a in range(0, length, PAGE):\n{ahead}\n"
-        f"        for i in range(a, min(a + PAGE, length)):\n{body}"
+        f"{_indent(loads, 4)}\n    for _start in range(0, _length, _PAGE):\n{ahead}\n"
+        f"        for i in range(_start, min(_start + _PAGE, _length)):\n{body}"
     )
 
 
@@ -102,7 +103,7 @@ def _update(program: Program, stage: Stage) -> str:
     ending = [f"{name}_[i] = {value}" for name, value in stage.results.items()]
     arrays = ", ".join(f"{name}_" for name in program.arrays)
     head = _INNER.format(flags="'contract'")
-    return f"{head}\ndef update(length, constants, {arrays}):\n{_loop(program, stage, ending)}"
+    return f"{head}\ndef update(_length, constants, {arrays}):\n{_loop(program, stage, ending)}"
 
 
 def _reduce(program: Program, stage: Stage, index: int) -> str:
@@ -112,8 +113,8 @@ def _reduce(program: Program, stage: Stage, index: int) -> str:
     stores = [f"partial[{list(program.sums).index(name)}] = {name}" for name in stage.results]
     head = _INNER.format(flags="'contract', 'reassoc', 'nsz'")
     return (
-        f"{head}\ndef reduce_{index}(length, constants, partial, {arrays}):\n{_indent(starts, 4)}\n"
-        f"{_loop(program, stage, ending)}\n{_indent(stores, 4)}"
+        f"{head}\ndef reduce_{index}(_length, constants, partial, {arrays}):\n"
+        f"{_indent(starts, 4)}\n{_loop(program, stage, ending)}\n{_indent(stores, 4)}"
     )
 
 
