@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import ravine.optim
+from ravine.core.errors import SettingError
 from ravine.optim import SGD, Adam, from_rule
 from ravine.rules import get_rule, modifiers, rule
 from tests.optim.test_equals_torch import assert_same, both, give_gradients, twins
@@ -126,6 +127,34 @@ def test_changing_weights_between_forward_and_backward_is_noticed(dtype):
     optimizer.step()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize("settled", [0, 2])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": "fast"}, "lr must be a number, got 'fast'"),
+        ({"lr": None}, "lr must be a number, got None"),
+        ({"betas": (0.9, "x")}, r"betas\[1\] must be a number, got 'x'"),
+        ({"state_dtype": "int9"}, "unknown state_dtype 'int9'"),
+        ({"rounding_seed": -1}, "rounding_seed must be"),
+    ],
+)
+def test_what_one_group_cannot_take_is_refused_before_any_group_steps(settled, change, message):
+    first, second = parameter(1.0), parameter(1.0)
+    groups = [{"params": [first], "weight_decay": 0.1}, {"params": [second], "amsgrad": True}]
+    optimizer = Adam(groups, lr=0.1)
+    for weight in (first, second):
+        weight.grad = torch.ones_like(weight)
+    for _ in range(settled):
+        optimizer.step()
+    before = copy.deepcopy(optimizer.state_dict()["state"])
+    weights = first.item(), second.item()
+    optimizer.param_groups[1].update(change)
+    with pytest.raises(SettingError, match=message):
+        optimizer.step()
+    assert (first.item(), second.item()) == weights
+    assert str(optimizer.state_dict()["state"]) == str(before)
 
 
 def test_hooks_and_added_groups():

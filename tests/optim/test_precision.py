@@ -1,6 +1,8 @@
 """Steps with weights and states in few bits: by kernel, by reference, and against closed forms."""
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -134,27 +136,90 @@ def test_with_stochastic_rounding_they_arrive_on_average():
     assert weight.std().item() == pytest.approx(deviation, rel=0.1)
 
 
-@pytest.mark.parametrize("how", [{"state_dtype": "bfloat16"}, {"state_dtype": "int8"}], ids=str)
+@pytest.mark.parametrize("dtype, how", SETTINGS, ids=str)
 @pytest.mark.parametrize("make", [ours.Adam, ours.Lion])
-def test_a_repeated_launch_does_what_a_step_anew_does(make, how, monkeypatch):
+def test_a_repeated_launch_does_what_a_step_anew_does(make, dtype, how, monkeypatch):
     # Rates change and come back, a gradient is missing at times, and so are more settings.
     found = []
     for repeats in (True, False):
         if not repeats:
             monkeypatch.setattr(_precision_steps, "readable", lambda every: False)
-        parameters, optimizer = made(lambda p: make(p, lr=0.01, **how), torch.float32)
+        parameters, optimizer = made(lambda p: make(p, lr=0.01, **how), dtype)
         for step in range(12):
             optimizer.param_groups[0]["lr"] = 0.02 if step in (3, 4, 8) else 0.01
             optimizer.param_groups[0]["weight_decay"] = 0.1 if step in (6, 10) else 0.0
             torch.manual_seed(step)
             for p in parameters:
-                p.grad = torch.randn(p.shape)
+                p.grad = torch.randn(p.shape).to(dtype)
             if step in (5, 9):
                 parameters[1].grad = None
             optimizer.step()
             assert bool(optimizer._coded._repeated) == repeats
         found.append(kept(optimizer, parameters))
     assert_same_bits(*found)
+
+
+def test_a_refused_rate_leaves_everything_as_it_was():
+    def steps(*refused):
+        parameters, optimizer = made(lambda p: ours.Adam(p, state_dtype="bfloat16"), torch.float32)
+        for step in range(6):
+            torch.manual_seed(step)
+            for p in parameters:
+                p.grad = torch.randn(p.shape)
+            if step in refused:
+                optimizer.param_groups[0]["lr"] = "fast"
+                with pytest.raises(SettingError, match="lr must be a number, got 'fast'"):
+                    optimizer.step()
+                optimizer.param_groups[0]["lr"] = 1e-3
+            optimizer.step()
+        return kept(optimizer, parameters)
+
+    assert_same_bits(steps(1, 4), steps())
+
+
+def test_autograd_notices_a_step_in_few_bits():
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = ours.Adam([weight], state_dtype="bfloat16")
+    for _ in range(3):  # anew, and repeated
+        weight.grad = torch.ones(3)
+        loss = (weight * weight).sum()
+        optimizer.step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
+@pytest.mark.parametrize("before, after", [(None, "int8"), ("int8", None)])
+def test_states_of_another_precision_are_let_go(before, after):
+    weight = torch.nn.Parameter(torch.ones(300))
+    optimizer = ours.Adam([weight], state_dtype=before)
+    weight.grad = torch.ones(300)
+    for _ in range(3):
+        optimizer.step()
+    key = "exp_avg" if before is None else "exp_avg_codes"
+    old = weakref.ref(optimizer.state[weight][key])
+    optimizer.param_groups[0]["state_dtype"] = after
+    for _ in range(2):
+        optimizer.step()
+    gc.collect()
+    assert key not in optimizer.state[weight] and old() is None
+
+
+def test_a_parameter_of_another_dtype_joins_a_group():
+    def steps(repeated):
+        weight = torch.nn.Parameter(torch.ones(300, dtype=torch.bfloat16))
+        joined = torch.nn.Parameter(torch.ones(300))
+        optimizer = ours.Adam([weight])
+        for step in range(6):
+            torch.manual_seed(step)
+            weight.grad, joined.grad = torch.randn(300).bfloat16(), torch.randn(300)
+            if step == 2:
+                optimizer.param_groups[0]["params"].append(joined)
+            if not repeated:
+                optimizer._coded._repeated.clear()
+            optimizer.step()
+        return kept(optimizer, [weight, joined])
+
+    assert_same_bits(steps(True), steps(False))
 
 
 def test_groups_in_few_bits_beside_others():

@@ -117,7 +117,7 @@ def coded_kernel(rule: Rule, coding: Coding) -> CodedKernel:
     source = coded_source(program, coding, rule.name, __version__)
     helpers = compiled_with("_coded_bits", "_coded_layout")
     module = module_from_source(f"{rule.name}_coded", source, *helpers)
-    names = tuple(column.name.removesuffix("_") for column in columns(program, coding))
+    names = tuple(column.name.strip("_") for column in columns(program, coding))
     compiled = CodedKernel(rule, coding, names, program, module.step, native(module.chunks))
     # A step over no chunks: whatever has to be compiled is compiled now.
     compiled(

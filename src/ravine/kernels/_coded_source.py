@@ -71,9 +71,9 @@ def columns(program: Program, coding: Coding) -> list[Column]:
     for name, codec in zip(program.arrays[2:], coding.states, strict=True):
         found.append(Column(f"{name}_", _STORED.get(codec, "uint16")))
         if codec in BLOCKWISE:
-            found.append(Column(f"{name}_exponent_", "uint8", BLOCK))
+            found.append(Column(f"_{name}_exponent", "uint8", BLOCK))
     if coding.rounding == "kahan":
-        found.append(Column("compensation_", "uint16"))
+        found.append(Column("_compensation", "uint16"))
     return found
 
 
@@ -141,7 +141,7 @@ def _element(program: Program, coding: Coding) -> tuple[list[str], dict[str, str
     """
     body = [f"{name} = {_load(name, coding, program)}" for name in program.arrays]
     if coding.rounding == "kahan":
-        body.append("w = w + _bits.wide(compensation_[i])")
+        body.append("w = w + _bits.wide(_compensation[i])")
     body += program.stages[0].lines
     for s in range(coding.streams):
         body += [f"_h{s} = _bits.hashed(_n{s})", f"_n{s} = _bits.onward(_n{s})"]
@@ -156,7 +156,7 @@ def _element(program: Program, coding: Coding) -> tuple[list[str], dict[str, str
     if coding.rounding == "kahan":
         exact = program.stages[0].results["w"]
         lost = f"_real({exact}) - _bits.wide(_bits.code(_w_bits))"
-        rounded["compensation_"] = f"_bits.nearest({lost})"
+        rounded["_compensation"] = f"_bits.nearest({lost})"
     return body, rounded, plain
 
 
@@ -197,13 +197,13 @@ def _run(program: Program, coding: Coding) -> str:
         f"s, e = a // {BLOCK}, (z + {BLOCK - 1}) // {BLOCK}",
     ]
     for name, (codec, _) in blocked.items():
-        body.append(f"_bits.decode_{codec}({name}[a:z], {name}exponent_[s:e], {name}wide)")
+        body.append(f"_bits.decode_{codec}({name}[a:z], _{name}exponent[s:e], {name}wide)")
     given = [f"{n}wide[: z - a]" if n in blocked else f"{n}[a:z]" for n in plain]
     body.append(f"update(constants, seeds, first + a, {', '.join(given)})")
     for name, (codec, slot) in blocked.items():
         start = f"_bits.number(first + a, seeds[{slot // 2}]), {16 * (slot % 2)}"
         body.append(
-            f"_bits.encode_{codec}({name}wide[: z - a], {start}, {name}[a:z], {name}exponent_[s:e])"
+            f"_bits.encode_{codec}({name}wide[: z - a], {start}, {name}[a:z], _{name}exponent[s:e])"
         )
     return (
         f"{_INNER}\ndef run(constants, seeds, first, {', '.join(c.name for c in found)}):\n"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import sympy
 
-from ravine.kernels._signs import Ranges, never_negative, ranges_of
+from ravine.kernels._signs import Ranges, positive, ranges_of
 from ravine.rules import Rule, trace
 from ravine.rules._vocabulary import SumOver
 
@@ -280,7 +280,7 @@ class _Printer:
         return f"{shared[0]} * ({quotient})" if over and shared else quotient
 
     def _root(self, node: sympy.Pow) -> tuple[sympy.Expr, ...]:
-        """Split the root of a constant times the rest into two roots, if the first is real.
+        """Split the root of a positive constant times the rest into two roots.
 
         So a root to which something is added, as most are, takes one multiplication less.
         """
@@ -291,7 +291,7 @@ class _Printer:
             signed = sympy.Pow(factor, -1, evaluate=False) if inverse else factor
             parts[self._per_weight(factor)].append(signed)
         roots = [sympy.Mul(*part, evaluate=False) for part in parts.values()]
-        if not parts[False] or not never_negative(roots[0], self.known.ranges):
+        if not parts[False] or not positive(roots[0], self.known.ranges):
             return ()
         return tuple(sympy.Pow(root, _HALF, evaluate=False) for root in roots)
 

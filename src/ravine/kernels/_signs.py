@@ -1,4 +1,4 @@
-"""Which values can never be negative, by interval arithmetic over a rule's bounds."""
+"""Which values are always positive, by interval arithmetic over a rule's bounds."""
 
 import math
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ def ranges_of(rule: Rule) -> Ranges:
     return found | {"t": iv.mpf([1, math.inf])}
 
 
-def never_negative(node: sympy.Basic, ranges: Ranges) -> bool:
-    """Whether an expression is at least 0 wherever its symbols lie; False where that is not known.
+def positive(node: sympy.Basic, ranges: Ranges) -> bool:
+    """Whether an expression is above 0 wherever its symbols lie; False where that is not known.
 
     >>> ranges = {"beta": iv.mpf([0, 1]), "t": iv.mpf([1, math.inf])}
     >>> beta, t = sympy.symbols("beta t")
-    >>> never_negative(1 / (1 - beta**t), ranges), never_negative(beta - 1, ranges)
+    >>> positive(1 / (1 - beta**t), ranges), positive(1 - beta, ranges)
     (True, False)
     """
-    return bool(_range(node, ranges).a >= 0)
+    return bool(_range(node, ranges).a > 0)
 
 
 def _range(node: sympy.Basic, ranges: Ranges) -> Any:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from operator import is_
 from typing import NamedTuple
 
-from ravine.optim._groups import KEYS_OF_TORCH, Group, check_values
-from ravine.optim._precision import PRECISION
+from ravine.optim._groups import KEYS_OF_TORCH, Group, check_number, check_numbers, check_values
+from ravine.optim._precision import PRECISION, check_precision
 from ravine.rules import Rule
 
 _CONSTANT = (bool, int, float, str, type(None))
@@ -40,7 +40,11 @@ class Asked:
         self._found: list[Asking] = []
 
     def by(self, groups: Sequence[Group]) -> list[Asking]:
-        """Return the rules that groups ask for now, in the order of their first groups."""
+        """Return the rules that groups ask for now, in the order of their first groups.
+
+        Raises:
+            SettingError: When a group has a setting that no step can take; before any rule steps.
+        """
         if not self._same(groups):
             self._ask(groups)
         return self._found
@@ -53,7 +57,9 @@ class Asked:
             if group["params"] is not copy["params"]:
                 return False
             if "lr" in group:
-                copy["lr"] = group["lr"]
+                copy["lr"] = rate = group["lr"]
+                if type(rate) is not float:
+                    check_number("lr", rate)
             if not _equal(group, copy):
                 return False
         return True
@@ -68,6 +74,10 @@ class Asked:
             Asking(rule, asking, not any(name in group for group in asking for name in PRECISION))
             for rule, asking in by_rule.items()
         ]
+        for rule, asking, _ in self._found:
+            for group in asking:
+                check_numbers(group, rule)
+                check_precision(rule, group)
         if all(map(_constant, groups)):
             self._copies = [dict(group) for group in groups]
 

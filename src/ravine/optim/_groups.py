@@ -142,6 +142,21 @@ def numbers_of(group: Group, rule: Rule) -> list[float]:
     return list(hypers_of(group, rule).values())
 
 
+def check_numbers(group: Group, rule: Rule) -> None:
+    """Raise SettingError when a hyper-parameter in a group is no number."""
+    check_tuples(rule, group)
+    for key in (key_of(rule, name, group) for name in rule.hypers):
+        check_number(key, _at(group, key))
+
+
+def check_number(key: str, value: Any) -> None:
+    """Raise SettingError when a setting is no number; tensors, on any device, are not read."""
+    if isinstance(value, Tensor):
+        check_values({key: value})
+    else:
+        number(key, value)
+
+
 def places_of(group: Group, rule: Rule) -> list[tuple[str, int | None]]:
     """Return where a group holds each hyper-parameter: a key, and a place in a tuple."""
     split = [key_of(rule, name, group).partition("[") for name in rule.hypers]

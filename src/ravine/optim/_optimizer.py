@@ -235,7 +235,10 @@ class RuleOptimizer(Optimizer):
         if plain and prepared is not None and prepared.step(groups, self.state):
             return
         groups = self._coded.step(rule, groups, self.param_groups, self.state)
-        if groups and (prepared is None or not prepared.step(groups, self.state)):
+        if not groups:
+            if prepared is not None:  # it holds on to states from before
+                del self._launches[rule]
+        elif prepared is None or not prepared.step(groups, self.state):
             self._first_step(rule, groups)
 
     def _first_step(self, rule: Rule, groups: list[Group]) -> None:

@@ -43,8 +43,8 @@ def noise(seed: int, half: int, like: Tensor) -> Tensor:
 def dither(values: Tensor, random: Tensor) -> Tensor:
     """Return float32 values [n] as bfloat16, rounded up with the probability of what is cut off.
 
-    NaN stays NaN, infinite values stay. The largest values may round to infinity, as they do to
-    nearest.
+    NaN stays NaN if it is quiet, as arithmetic leaves it; infinite values stay. The largest values
+    may round to infinity, as they do to nearest.
     """
     bits = values.view(torch.int32).long() & _WORD
     bits = torch.where(values.isnan(), bits, bits + random)

@@ -90,7 +90,8 @@ class CodedSteps:
             if last.launch.step(found.coded, states):
                 return found.others
             del self._repeated[rule]
-        launch = self._step_anew(rule, found.coded, every, states) if found.coded else None
+        found = _Sorted.of(rule, groups)  # parameters may have changed in the same groups
+        launch = self._step_anew(rule, found.coded, every, states)
         if launch is not None:
             self._repeated[rule] = _Repeated(found, launch)
         return found.others
@@ -110,10 +111,11 @@ class CodedSteps:
             if launch is None or not launch.fits(members, states):
                 launch = self._launches[kind] = self._prepared(kind, members, every, states)
             launch.step()
-            every_one = [p for group in groups for p in group["params"]]
-            if len(parts) == 1 and kind.by_kernel and readable(every_one):
-                return _repeating(launch, groups, states)
-        return None
+        every_one = [p for group in groups for p in group["params"]]
+        if len(parts) != 1 or not readable(every_one):
+            return None
+        [kind] = parts
+        return _repeating(self._launches[kind], groups, states) if kind.by_kernel else None
 
     def _prepared(
         self, kind: _Kind, members: list[Member], every: Sequence[Group], states: States

@@ -17,7 +17,7 @@ RESERVED = ("w", "g", "t")
 
 # Names that the generated code, an optimizer's state or its groups use themselves.
 _TAKEN = re.compile(
-    r"w|g|t|i|row|sums|scalars|constants|partial|abs|exp|floor|log|sign|sqrt|min|range|step|tl|params|param_names|[crx]\d+|sum\d+|_.*|.*_"
+    r"w|g|t|i|row|sums|scalars|constants|partial|abs|exp|floor|log|sign|sqrt|min|range|step|compensation|rounding|.*_codes|.*_exponents|tl|params|param_names|[crx]\d+|sum\d+|_.*|.*_"
 )
 _LABEL = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 
